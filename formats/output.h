@@ -1,0 +1,40 @@
+/* An output that appears whole or not at all.
+ *
+ * For a regular or absent file: a temporary name in the same directory (links
+ * are resolved first), then on commit fsync, rename, fsync of the directory.
+ * "-" and what is not a regular file (/dev/stdout, a FIFO) are written directly. */
+#pragma once
+
+#include "model/error.h"
+#include "model/source.h"
+
+#include <stdbool.h>
+
+struct i3d_output;
+
+enum i3d_status i3d_output_open(const char *path, struct i3d_output **output,
+                                struct i3d_error *error);
+
+/* Whether it can only be written front to back. */
+bool i3d_output_is_pipe(const struct i3d_output *output);
+/* Whether the output is the very file that descriptor fd is open on. */
+bool i3d_output_is_file(const struct i3d_output *output, int fd);
+int i3d_output_descriptor(const struct i3d_output *output);
+/* The name being written, for a library that opens files by name; null for a pipe. */
+const char *i3d_output_temporary(const struct i3d_output *output);
+
+/* Appends, through a buffer. Has the type of an i3d_sink_function. */
+enum i3d_status i3d_output_write(void *output, const void *bytes, size_t length,
+                                 struct i3d_error *error);
+/* Writes at a position; not for pipes, and not mixed with i3d_output_write. */
+enum i3d_status i3d_output_write_at(struct i3d_output *output, uint64_t offset,
+                                    const void *bytes, size_t length, struct i3d_error *error);
+
+/* Makes the output appear. Frees output, also on failure. */
+enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *error);
+/* Drops it and removes the temporary file. Null is fine. */
+void i3d_output_abandon(struct i3d_output *output);
+
+/* Removes the temporary file of every output that is open: for signal handlers
+ * (async-signal-safe). */
+void i3d_output_abandon_all_on_signal(void);

@@ -1,0 +1,103 @@
+/* Architectures and naming dialects: what turns a file of weights into a graph,
+ * and a graph into the file that other code loads.
+ *
+ * An architecture's parameters have canonical names, <unit>/<role>: the unit as
+ * in "Mixed_3b/Branch_1/Conv_0b_3x3", the role one of weight, bias, gamma, beta,
+ * mean, variance. Layouts are ONNX's (OIHW, OITHW). */
+#pragma once
+
+#include "model/model.h"
+
+struct i3d_architecture_options {
+    int64_t classes;  /* 0: the architecture's own */
+    int64_t channels; /* input channels; 0: 3 */
+    bool gamma;       /* BatchNorms have a scale; otherwise ones are put in its place */
+    double epsilon;   /* of BatchNorm; 0: the architecture's own */
+};
+
+struct i3d_architecture {
+    const char *name;  /* "inception_v1" */
+    const char *title; /* one line for zoo synth --list */
+    const char *dialect; /* the dialect zoo synth writes */
+    /* Builds the graph (opset 13) with tensors that have shapes but no source. */
+    enum i3d_status (*build)(const struct i3d_architecture_options *options,
+                             struct i3d_model **model, struct i3d_error *error);
+};
+
+/* inception_v1 (TF-Slim: BatchNorm, SAME padding), inception_v1_bvlc (biases,
+ * LRN, 5×5). Ended by an entry without a name. */
+extern const struct i3d_architecture i3d_architectures[];
+const struct i3d_architecture *i3d_architecture_by_name(const char *name);
+
+/* One parameter of a dialect; the shape is the dialect's own layout, with the
+ * class count and input channels of its reference file. */
+struct i3d_dialect_entry {
+    const char *unit, *role, *name;
+    int rank;
+    int64_t dims[I3D_MAX_RANK];
+};
+
+struct i3d_dialect {
+    const char *name;         /* "keras-i3d" */
+    const char *architecture; /* name of the 2D architecture; 3D dialects are its i3d inflation */
+    int spatial_axes;         /* 2 or 3 */
+    const char *layout;       /* of kernels: "OIHW", "HWIO", "DHWIO", "OIDHW" */
+    double epsilon;           /* of BatchNorm */
+    struct i3d_dialect_entry *entries;
+    size_t entry_count;
+};
+
+/* The built-in dialects, parsed once; ended by an entry without a name. Null
+ * when memory is short. */
+const struct i3d_dialect *i3d_dialects(void);
+const struct i3d_dialect *i3d_dialect_by_name(const char *name);
+
+/* How well a set of tensors fits a dialect. */
+struct i3d_dialect_fit {
+    const struct i3d_dialect *dialect;
+    size_t matched, missing, unexpected, misshapen;
+    int64_t classes, channels; /* taken from the file */
+};
+/* The fit of weights to dialect. */
+enum i3d_status i3d_dialect_measure(const struct i3d_dialect *dialect,
+                                    const struct i3d_model *weights,
+                                    struct i3d_dialect_fit *fit, struct i3d_error *error);
+
+/* Binds a weights-only model to its architecture: the graph, 2D or 3D, with the
+ * weights transposed into ONNX's layouts. dialect null: guessed. metadata
+ * "i3dconv.dialect", "i3dconv.architecture" and "i3dconv.stream" are set. A file
+ * that fits none is I3D_UNSUPPORTED; the message names the nearest dialect and
+ * the first missing and unexpected tensors. A model that already has nodes
+ * is copied. */
+enum i3d_status i3d_zoo_bind(const struct i3d_model *weights, const struct i3d_dialect *dialect,
+                             struct i3d_model **bound, struct i3d_error *error);
+
+/* The other way: a weights-only model in the dialect's names and layouts, from
+ * any graph that is recognised as the dialect's architecture (2D or i3d, by its
+ * structure, whatever the names). Biases without BatchNorm become beta (mean 0,
+ * variance 1 − ε), gammas and other epsilons are folded exactly where the
+ * dialect lacks them. I3D_UNSUPPORTED names the unit that does not fit. */
+enum i3d_status i3d_zoo_unbind(const struct i3d_model *model, const struct i3d_dialect *dialect,
+                               struct i3d_model **weights, struct i3d_error *error);
+
+/* What a graph is, by structure alone: node names and weights do not matter. */
+struct i3d_recognition {
+    const struct i3d_architecture *architecture; /* null: none we know */
+    bool is_3d;
+    int64_t classes, channels;
+    bool batch_norm; /* BatchNormalization nodes are there (false: folded, or never were) */
+    /* For each node of the model: the unit it belongs to, or null. malloc'ed. */
+    const char **units;
+};
+enum i3d_status i3d_zoo_recognise(const struct i3d_model *model,
+                                  struct i3d_recognition *recognition, struct i3d_error *error);
+void i3d_recognition_free(struct i3d_recognition *recognition);
+
+/* Seeded weights for an architecture, the same bytes on every machine: kernels
+ * with He's variance 2 / fan-in, BatchNorm statistics near what training gives.
+ * Nothing but integer arithmetic and correctly rounded operations makes them.
+ * The result is a weights-only model in the dialect (null: the architecture's own). */
+enum i3d_status i3d_zoo_synth(const struct i3d_architecture *architecture,
+                              const struct i3d_architecture_options *options, uint64_t seed,
+                              const struct i3d_dialect *dialect, struct i3d_model **weights,
+                              struct i3d_error *error);
