@@ -4,6 +4,8 @@
 #include "model/dtype.h"
 #include "model/source.h"
 
+#include <stdbool.h>
+
 /* source is null in an architecture that no weights are bound to yet. */
 struct i3d_tensor {
     const char *name;
@@ -21,6 +23,10 @@ int64_t i3d_element_count(int rank, const int64_t *dims);
 /* Elements and bytes of a tensor whose shape was checked. */
 int64_t i3d_tensor_elements(const struct i3d_tensor *tensor);
 uint64_t i3d_tensor_bytes(const struct i3d_tensor *tensor);
+
+/* The view that is the whole tensor, in order: the start for transposing and
+ * inflating it. */
+void i3d_view_of(const struct i3d_tensor *tensor, struct i3d_view *view);
 
 /* All bytes in a fresh malloc'ed block (at least 1 byte), the caller's. */
 enum i3d_status i3d_tensor_load(const struct i3d_tensor *tensor, void **bytes,
