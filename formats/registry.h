@@ -1,0 +1,23 @@
+/* What each container's file gives to the table in formats.c; the signatures
+ * and contracts are those of struct i3d_format. */
+#pragma once
+
+#include "formats/formats.h"
+
+bool i3d_safetensors_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *model,
+                                     struct i3d_error *error);
+enum i3d_status i3d_safetensors_write(const struct i3d_model *model, struct i3d_output *output,
+                                      struct i3d_error *error);
+
+bool i3d_hdf5_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
+                              struct i3d_error *error);
+enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output *output,
+                               struct i3d_error *error);
+
+bool i3d_onnx_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_onnx_read(struct i3d_file *file, struct i3d_model *model,
+                              struct i3d_error *error);
+enum i3d_status i3d_onnx_write(const struct i3d_model *model, struct i3d_output *output,
+                               struct i3d_error *error);
