@@ -122,6 +122,11 @@ void i3d_model_free(struct i3d_model *model);
 enum i3d_status i3d_model_copy(const struct i3d_model *model, struct i3d_model **copy,
                                struct i3d_error *error);
 
+/* Append a deep copy of another model's node or tensor (its source is shared);
+ * null when memory is short. */
+struct i3d_node *i3d_model_copy_node(struct i3d_model *to, const struct i3d_node *from);
+struct i3d_tensor *i3d_model_copy_tensor(struct i3d_model *to, const struct i3d_tensor *from);
+
 /* Each appends a zeroed element (rank -1 for values, empty strings for a node's
  * names) and returns it, or null when memory is short. The pointer holds until
  * the next one is added. */

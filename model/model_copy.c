@@ -96,6 +96,24 @@ static void copy_node(struct copier *copier, const struct i3d_node *from, struct
         copy_attribute(copier, &from->attributes[i], &to->attributes[to->attribute_count++]);
 }
 
+struct i3d_node *i3d_model_copy_node(struct i3d_model *to, const struct i3d_node *from)
+{
+    struct copier copier = { .arena = to->arena };
+    struct i3d_node *node = i3d_model_add_node(to);
+    if (node)
+        copy_node(&copier, from, node);
+    return copier.failed ? NULL : node;
+}
+
+struct i3d_tensor *i3d_model_copy_tensor(struct i3d_model *to, const struct i3d_tensor *from)
+{
+    struct copier copier = { .arena = to->arena };
+    struct i3d_tensor *tensor = i3d_model_add_tensor(to);
+    if (tensor)
+        copy_tensor(&copier, from, tensor);
+    return copier.failed ? NULL : tensor;
+}
+
 static void copy_value(struct copier *copier, const struct i3d_value *from, struct i3d_value *to)
 {
     *to = *from;
@@ -140,18 +158,10 @@ static void copy_all(struct copier *copier, const struct i3d_model *from, struct
     copy_values(copier, to, from->inputs, from->input_count, i3d_model_add_input);
     copy_values(copier, to, from->outputs, from->output_count, i3d_model_add_output);
     copy_values(copier, to, from->values, from->value_count, i3d_model_add_value);
-    for (size_t i = 0; i < from->node_count && !copier->failed; i++) {
-        struct i3d_node *node = i3d_model_add_node(to);
-        copier->failed |= !node;
-        if (node)
-            copy_node(copier, &from->nodes[i], node);
-    }
-    for (size_t i = 0; i < from->tensor_count && !copier->failed; i++) {
-        struct i3d_tensor *tensor = i3d_model_add_tensor(to);
-        copier->failed |= !tensor;
-        if (tensor)
-            copy_tensor(copier, &from->tensors[i], tensor);
-    }
+    for (size_t i = 0; i < from->node_count && !copier->failed; i++)
+        copier->failed = !i3d_model_copy_node(to, &from->nodes[i]);
+    for (size_t i = 0; i < from->tensor_count && !copier->failed; i++)
+        copier->failed = !i3d_model_copy_tensor(to, &from->tensors[i]);
 }
 
 enum i3d_status i3d_model_copy(const struct i3d_model *model, struct i3d_model **copy,
