@@ -14,6 +14,8 @@ struct i3d_format {
     const char *title;    /* "HDF5, Keras layout" */
     const char *suffixes; /* ".h5 .hdf5": recognised on output */
     bool to_pipe;         /* can be written front to back */
+    bool holds_graph;     /* a model's nodes can be written */
+    bool needs_graph;     /* a model without nodes cannot be written */
     /* Whether a file of size bytes that starts with head is one of these. */
     bool (*recognise)(const unsigned char *head, size_t head_length, uint64_t size);
     /* Fills an empty model (container and path are set by the caller). The

@@ -1,0 +1,164 @@
+#include "tools/tool.h"
+
+#include "converters/inflate.h"
+
+#include <string.h>
+
+static const char usage[] =
+    "Usage: i3dconv inflate IN -o OUT [OPTION]...\n"
+    "\n"
+    "Makes a 3D network from the 2D one in IN: kernels are repeated N times along\n"
+    "time and divided by N, pools, strides and pads are inflated with them.\n"
+    "\n"
+    "  -o, --output OUT              file to write; - is standard output\n"
+    "      --to FORMAT               hdf5, onnx or safetensors; by default OUT's\n"
+    "                                suffix tells, and a pipe gets safetensors\n"
+    "      --dialect NAME            name the parameters as this codebase does\n"
+    "      --recipe i3d|isotropic    by default i3d for an Inception-V1, else isotropic\n"
+    "      --stream rgb|flow         flow: 2 input channels (default rgb)\n"
+    "      --in-channels N           another number of input channels\n"
+    "      --temporal-padding zero|edge\n"
+    "                                edge: repeat the first and last frame, by Pad nodes\n"
+    "                                for clips of --frames (default zero)\n"
+    "      --frames T                clip length for edge padding (default 64)\n"
+    "      --input-shape H,W         where the 2D file leaves them open (default 224,224)\n"
+    "  -h, --help                    this text\n";
+
+struct arguments {
+    struct i3d_inflate_options inflate;
+    const char *out, *to, *dialect, *in;
+    bool help;
+};
+
+static bool is_one_of(const char *text, const char *first, const char *second, bool *is_second)
+{
+    *is_second = !strcmp(text, second);
+    return *is_second || !strcmp(text, first);
+}
+
+/* One option that takes a value; false if the value is wrong. */
+static bool read_option(int option, const char *value, struct arguments *arguments)
+{
+    struct i3d_inflate_options *inflate = &arguments->inflate;
+    long long number;
+    bool second;
+    switch (option) {
+    case 'o': arguments->out = value; return true;
+    case 't': arguments->to = value; return true;
+    case 'd': arguments->dialect = value; return true;
+    case 'r': inflate->recipe = value; return is_one_of(value, "i3d", "isotropic", &second);
+    case 's':
+        if (!is_one_of(value, "rgb", "flow", &second))
+            return false;
+        inflate->stream = second ? I3D_FLOW : I3D_RGB;
+        return true;
+    case 'p':
+        if (!is_one_of(value, "zero", "edge", &second))
+            return false;
+        inflate->temporal_padding = second ? I3D_PAD_EDGE : I3D_PAD_ZERO;
+        return true;
+    case 'c':
+        inflate->in_channels = tool_number(value, 1, 4096, &number) ? number : 0;
+        return inflate->in_channels;
+    case 'f':
+        inflate->frames = tool_number(value, 1, 1 << 20, &number) ? number : 0;
+        return inflate->frames;
+    default: return tool_image_size(value, &inflate->height, &inflate->width);
+    }
+}
+
+static int read_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option options[] = {
+        { "output", required_argument, NULL, 'o' },
+        { "to", required_argument, NULL, 't' },
+        { "dialect", required_argument, NULL, 'd' },
+        { "recipe", required_argument, NULL, 'r' },
+        { "stream", required_argument, NULL, 's' },
+        { "in-channels", required_argument, NULL, 'c' },
+        { "temporal-padding", required_argument, NULL, 'p' },
+        { "frames", required_argument, NULL, 'f' },
+        { "input-shape", required_argument, NULL, 'i' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    int option, place = 0;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "o:h", options, &place)) != -1) {
+        if (option == '?')
+            return tool_usage("inflate", "wrong option %s", argv[optind - 1]);
+        if (option != 'h' && !read_option(option, optarg, arguments))
+            return tool_usage("inflate", "--%s does not take %s", options[place].name, optarg);
+        if (option == 'h') {
+            arguments->help = true;
+            return I3D_OK;
+        }
+    }
+    if (argc - optind != 1 || !arguments->out)
+        return tool_usage("inflate", "one input and -o OUT are needed");
+    if (arguments->inflate.frames && arguments->inflate.temporal_padding != I3D_PAD_EDGE)
+        return tool_usage("inflate", "--frames belongs to --temporal-padding edge; with zero "
+                                     "padding the clip length stays open");
+    arguments->in = argv[optind];
+    return I3D_OK;
+}
+
+/* i3d for what is an Inception-V1 by its structure, isotropic for the rest. */
+static enum i3d_status choose_recipe(const struct i3d_model *model,
+                                     struct i3d_inflate_options *options, struct i3d_error *error)
+{
+    if (options->recipe)
+        return I3D_OK;
+    struct i3d_recognition recognition;
+    enum i3d_status status = i3d_zoo_recognise(model, &recognition, error);
+    if (status)
+        return status;
+    options->recipe = recognition.architecture ? "i3d" : "isotropic";
+    if (!recognition.architecture)
+        tool_note("the network is no Inception-V1; taking the recipe isotropic");
+    i3d_recognition_free(&recognition);
+    return I3D_OK;
+}
+
+static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_error *error)
+{
+    const struct i3d_format *format;
+    const struct i3d_dialect *dialect;
+    struct i3d_model *flat = NULL, *inflated = NULL;
+    enum i3d_status status = tool_format(arguments->out, arguments->to, &format, error);
+    if (!status)
+        status = tool_dialect(arguments->dialect, &dialect, error);
+    if (!status && arguments->inflate.temporal_padding == I3D_PAD_EDGE
+        && (dialect || !format->holds_graph)) {
+        i3d_fail(error, I3D_USAGE, "%s holds weights only, which cannot carry edge padding",
+                 dialect ? "a dialect" : format->title);
+        i3d_error_hint(error, "write ONNX or safetensors");
+        return I3D_USAGE;
+    }
+    if (!status)
+        status = tool_read_graph(arguments->in, NULL, &flat, error);
+    if (!status)
+        status = choose_recipe(flat, &arguments->inflate, error);
+    if (!status) {
+        status = i3d_inflate(flat, &arguments->inflate, &inflated, error);
+        if (status)
+            i3d_error_file(error, arguments->in);
+    }
+    if (!status)
+        status = tool_write(inflated, arguments->out, format, dialect, error);
+    i3d_model_free(flat);
+    i3d_model_free(inflated);
+    return status;
+}
+
+int cmd_inflate(int argc, char **argv)
+{
+    struct arguments arguments = { 0 };
+    int wrong = read_arguments(argc, argv, &arguments);
+    if (wrong)
+        return wrong;
+    if (arguments.help)
+        return tool_help(usage);
+    struct i3d_error error;
+    return inflate_file(&arguments, &error) ? tool_fail(&error) : I3D_OK;
+}

@@ -1,0 +1,188 @@
+#include "tools/tool.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int tool_fail(const struct i3d_error *error)
+{
+    char line[4 * sizeof *error];
+    i3d_error_format(error, line, sizeof line);
+    fprintf(stderr, "i3dconv: %s\n", line);
+    return error->status;
+}
+
+int tool_usage(const char *command, const char *format, ...)
+{
+    char message[512], line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "i3dconv: %s; see i3dconv%s%s --help\n",
+            i3d_printable(message, line, sizeof line), *command ? " " : "", command);
+    return I3D_USAGE;
+}
+
+void tool_note(const char *format, ...)
+{
+    char message[512], line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "i3dconv: note: %s\n", i3d_printable(message, line, sizeof line));
+}
+
+int tool_finish(int status)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    struct i3d_error error;
+    i3d_fail_errno(&error, "cannot write");
+    i3d_error_file(&error, "standard output");
+    return tool_fail(&error);
+}
+
+int tool_help(const char *usage)
+{
+    fputs(usage, stdout);
+    return tool_finish(I3D_OK);
+}
+
+bool tool_number(const char *text, long long low, long long high, long long *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+    return end != text && !*end && !errno && *number >= low && *number <= high;
+}
+
+bool tool_fraction(const char *text, double *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtod(text, &end);
+    return end != text && !*end && !errno && isfinite(*number) && *number >= 0;
+}
+
+bool tool_image_size(const char *text, int64_t *height, int64_t *width)
+{
+    long long sizes[4];
+    int count = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        errno = 0;
+        if (count == 4)
+            return false;
+        sizes[count] = strtoll(at, &end, 10);
+        if (end == at || errno || sizes[count] < 1 || sizes[count] > 1 << 20)
+            return false;
+        count++;
+        at = end;
+        if (!*at)
+            break;
+        if (*at != ',')
+            return false;
+    }
+    if (count != 2 && count != 4)
+        return false;
+    *height = sizes[count - 2];
+    *width = sizes[count - 1];
+    return true;
+}
+
+enum i3d_status tool_format(const char *out, const char *to, const struct i3d_format **format,
+                            struct i3d_error *error)
+{
+    *format = to                  ? i3d_format_by_name(to)
+        : !strcmp(out, "-")       ? i3d_format_by_name("safetensors")
+                                  : i3d_format_by_suffix(out);
+    if (*format)
+        return I3D_OK;
+    char names[128] = "";
+    for (const struct i3d_format *known = i3d_formats; known->name; known++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", known->name);
+    }
+    if (to)
+        return i3d_fail(error, I3D_USAGE, "there is no format %s; the formats are %s", to, names);
+    i3d_fail(error, I3D_USAGE, "the name does not tell the format");
+    i3d_error_file(error, out);
+    return i3d_error_hint(error, "say --to with one of %s", names);
+}
+
+enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialect,
+                             struct i3d_error *error)
+{
+    *dialect = name ? i3d_dialect_by_name(name) : NULL;
+    if (*dialect || !name)
+        return I3D_OK;
+    const struct i3d_dialect *all = i3d_dialects();
+    if (!all)
+        return i3d_fail_memory(error);
+    char names[256] = "";
+    for (; all->name; all++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", all->name);
+    }
+    return i3d_fail(error, I3D_USAGE, "there is no dialect %s; the dialects are %s", name, names);
+}
+
+enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,
+                                struct i3d_model **model, struct i3d_error *error)
+{
+    struct i3d_model *read;
+    *model = NULL;
+    enum i3d_status status = i3d_read_model(path, &read, error);
+    if (status)
+        return status;
+    if (read->node_count) {
+        *model = read;
+        return I3D_OK;
+    }
+    status = i3d_zoo_bind(read, dialect, model, error);
+    if (status)
+        i3d_error_file(error, path);
+    i3d_model_free(read);
+    return status;
+}
+
+/* Weights-only containers name a 3D network as keras-i3d and a 2D one as its
+ * twin, unless the user says otherwise. */
+static const char *default_dialect(const struct i3d_model *model)
+{
+    return model->time_axis >= 0 ? "keras-i3d" : "keras-inception_v1";
+}
+
+enum i3d_status tool_write(const struct i3d_model *model, const char *out,
+                           const struct i3d_format *format, const struct i3d_dialect *dialect,
+                           struct i3d_error *error)
+{
+    bool names_anew = dialect || (model->node_count && !format->holds_graph);
+    bool binds = !model->node_count && (names_anew || format->needs_graph);
+    struct i3d_model *bound = NULL, *renamed = NULL;
+    enum i3d_status status = I3D_OK;
+    if (binds) {
+        status = i3d_zoo_bind(model, NULL, &bound, error);
+        if (status && model->path)
+            i3d_error_file(error, model->path);
+        if (!status)
+            model = bound;
+    }
+    if (!status && names_anew) {
+        if (!dialect)
+            dialect = i3d_dialect_by_name(default_dialect(model));
+        status = dialect ? i3d_zoo_unbind(model, dialect, &renamed, error)
+                         : i3d_fail_memory(error);
+        if (!status)
+            model = renamed;
+    }
+    if (!status)
+        status = i3d_write_model(model, out, format, error);
+    i3d_model_free(bound);
+    i3d_model_free(renamed);
+    return status;
+}
