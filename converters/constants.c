@@ -17,7 +17,8 @@ enum i3d_status i3d_put_derived(struct i3d_model *to, const char *name,
     tensor->name = copy;
     tensor->dtype = of->dtype;
     tensor->rank = rank;
-    memcpy(tensor->dims, dims, (size_t)rank * sizeof *dims);
+    if (rank)
+        memcpy(tensor->dims, dims, (size_t)rank * sizeof *dims);
     return I3D_OK;
 }
 

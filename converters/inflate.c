@@ -203,6 +203,17 @@ static bool holds_graph(const struct i3d_node *node)
     return false;
 }
 
+/* A node that moves behind the classifier: its output is its input for now. */
+static enum i3d_status skip_node(struct inflater *in, const struct i3d_node *node,
+                                 struct i3d_error *error)
+{
+    const struct flow *flow = i3d_flow(in, node->inputs[0]);
+    const char *name =
+        i3d_arena_string(in->to->arena, flow->name ? flow->name : node->inputs[0]);
+    *i3d_flow(in, node->outputs[0]) = (struct flow){ .time = 2, .name = name };
+    return name ? I3D_OK : i3d_fail_memory(error);
+}
+
 static enum i3d_status inflate_nodes(struct inflater *in, struct i3d_error *error)
 {
     for (size_t i = 0; i < in->flat->node_count; i++) {
@@ -211,11 +222,7 @@ static enum i3d_status inflate_nodes(struct inflater *in, struct i3d_error *erro
         if (holds_graph(node)) /* its body may read any value */
             status = i3d_refuse(node, error, "it holds a graph of its own");
         else if (in->head.pool >= 0 && in->head.skipped[i])
-            *i3d_flow(in, node->outputs[0]) = (struct flow){
-                .time = 2,
-                .name = i3d_flow(in, node->inputs[0])->name ? i3d_flow(in, node->inputs[0])->name
-                                                             : node->inputs[0],
-            };
+            status = skip_node(in, node, error);
         else if ((int64_t)i == in->head.pool)
             status = i3d_inflate_head_pool(in, node, error);
         else if ((int64_t)i == in->head.classifier)

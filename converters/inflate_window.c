@@ -120,7 +120,8 @@ enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3
     if (!node)
         return i3d_fail_memory(error);
     in->tensor_used[weight - in->flat->tensors] = used; /* the copy marked it */
-    node->inputs[1] = name;
+    if (name != weight->name)
+        node->inputs[1] = name;
     if (!set_window(in, node, weight->dims + 2, &time))
         return i3d_fail_memory(error);
     i3d_flow(in, flat->outputs[0])->time = 2;

@@ -121,7 +121,8 @@ enum i3d_status i3d_model_put_tensor(struct i3d_model *model, const char *name,
     tensor->name = copy;
     tensor->dtype = dtype;
     tensor->rank = rank;
-    memcpy(tensor->dims, dims, (size_t)rank * sizeof *dims);
+    if (rank)
+        memcpy(tensor->dims, dims, (size_t)rank * sizeof *dims);
     tensor->source = source;
     return I3D_OK;
 }
