@@ -1,27 +1,36 @@
 /* An output that appears whole or not at all.
  *
  * For a regular or absent file: a temporary name in the same directory (links
- * are resolved first), then on commit fsync, rename, fsync of the directory.
- * "-" and what is not a regular file (/dev/stdout, a FIFO) are written directly. */
+ * are resolved first), then on commit fsync, rename, fsync of the directory. A
+ * replaced file hands on its permissions; one without write permission is not
+ * replaced. "-" and what is not a regular file (/dev/stdout, a FIFO) are
+ * written directly. Outputs are opened and closed by one thread. */
 #pragma once
 
 #include "model/error.h"
 #include "model/source.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct i3d_output;
 
 enum i3d_status i3d_output_open(const char *path, struct i3d_output **output,
                                 struct i3d_error *error);
 
-/* Whether it can only be written front to back. */
+/* Whether an output at path could only be written front to back; asked before
+ * opening, since to open a FIFO is to wait for its reader. */
+bool i3d_path_is_pipe(const char *path);
+/* The same of an open output. */
 bool i3d_output_is_pipe(const struct i3d_output *output);
-/* Whether the output is the very file that descriptor fd is open on. */
-bool i3d_output_is_file(const struct i3d_output *output, int fd);
+/* Tells which regular file the output replaces or is written into; false if
+ * there is none. */
+bool i3d_output_identity(const struct i3d_output *output, dev_t *device, ino_t *inode);
 int i3d_output_descriptor(const struct i3d_output *output);
 /* The name being written, for a library that opens files by name; null for a pipe. */
 const char *i3d_output_temporary(const struct i3d_output *output);
+/* The path as it was given, or "standard output": for error messages. */
+const char *i3d_output_path(const struct i3d_output *output);
 
 /* Appends, through a buffer. Has the type of an i3d_sink_function. */
 enum i3d_status i3d_output_write(void *output, const void *bytes, size_t length,

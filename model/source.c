@@ -461,3 +461,18 @@ enum i3d_status i3d_source_stream(struct i3d_source *source, i3d_sink_function *
     free(buffer);
     return status;
 }
+
+bool i3d_source_draws_from(const struct i3d_source *source, dev_t device, ino_t inode)
+{
+    while (source->kind == VIEW)
+        source = source->view.base;
+    struct stat status;
+    if (source->kind == RANGE)
+        return !fstat(source->range.file->fd, &status) && status.st_dev == device
+            && status.st_ino == inode;
+    if (source->kind == COMPUTE)
+        for (int i = 0; i < source->compute.input_count; i++)
+            if (i3d_source_draws_from(source->compute.inputs[i], device, inode))
+                return true;
+    return false;
+}

@@ -6,8 +6,10 @@
 #include "model/dtype.h"
 #include "model/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { I3D_MAX_RANK = 8 };
 
@@ -88,6 +90,10 @@ const struct i3d_view *i3d_source_as_view(const struct i3d_source *source,
 struct i3d_source *i3d_source_retain(struct i3d_source *source);
 void i3d_source_release(struct i3d_source *source);
 uint64_t i3d_source_length(const struct i3d_source *source);
+
+/* Whether any byte of it comes from a range of the file with this device and
+ * inode number. Callbacks are not looked into. */
+bool i3d_source_draws_from(const struct i3d_source *source, dev_t device, ino_t inode);
 
 /* Stores bytes [offset, offset + length). */
 enum i3d_status i3d_source_read(struct i3d_source *source, uint64_t offset, void *bytes,

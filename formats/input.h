@@ -1,0 +1,10 @@
+/* Opening what a model is read from. */
+#pragma once
+
+#include "model/source.h"
+
+/* Opens path for reading at any position. "-" (standard input) and what is not
+ * a regular file (a FIFO, a device) are copied to an unlinked temporary file in
+ * $TMPDIR, or /tmp. A directory is I3D_MALFORMED, the system's refusal
+ * I3D_SYSTEM. The reference is the caller's. */
+enum i3d_status i3d_input_open(const char *path, struct i3d_file **file, struct i3d_error *error);
