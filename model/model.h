@@ -19,6 +19,7 @@ struct i3d_bytes {
 };
 
 enum i3d_attribute_type { /* ONNX AttributeProto.AttributeType */
+    I3D_ATTRIBUTE_RAW = 0, /* any other, carried as it stood: see raw */
     I3D_ATTRIBUTE_FLOAT = 1,
     I3D_ATTRIBUTE_INT = 2,
     I3D_ATTRIBUTE_STRING = 3,
@@ -40,8 +41,9 @@ struct i3d_attribute {
     const float *floats;
     const int64_t *ints;
     const struct i3d_bytes *strings;
-    /* Types not listed above, and GRAPH: the whole AttributeProto message as it
-     * stood in the file, so that it can be written again. */
+    /* RAW and GRAPH: the whole AttributeProto message as it stood in the file, so
+     * that it can be written again. RAW is also a tensor of a type that no
+     * i3d_tensor can hold. */
     struct i3d_bytes raw;
 };
 
