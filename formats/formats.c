@@ -113,6 +113,8 @@ static enum i3d_status recognise(struct i3d_file *file, const struct i3d_format 
 enum i3d_status i3d_read_model(const char *path, struct i3d_model **read, struct i3d_error *error)
 {
     *read = NULL;
+    struct i3d_error unwanted; /* i3d_error_where loses the status where there is none */
+    error = error ? error : &unwanted;
     struct i3d_file *file;
     enum i3d_status status = i3d_input_open(path, &file, error);
     if (status)
@@ -190,6 +192,8 @@ static enum i3d_status choose_format(const char *path, const struct i3d_format *
 enum i3d_status i3d_write_model(const struct i3d_model *model, const char *path,
                                 const struct i3d_format *format, struct i3d_error *error)
 {
+    struct i3d_error unwanted;
+    error = error ? error : &unwanted;
     enum i3d_status status = choose_format(path, &format, error);
     /* What a reader would refuse is not written in the first place. */
     if (!status)

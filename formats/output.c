@@ -156,7 +156,8 @@ static bool open_target(struct i3d_output *output, const char *path)
             || fchmod(output->fd, status.st_mode & 0777))
             return false;
     } else {
-        return errno == ENOENT && create_temporary(output);
+        bool has_name = output->target[directory_length(output->target)];
+        return errno == ENOENT && has_name && create_temporary(output);
     }
     if (output->fd < 0 || (!exists && fstat(output->fd, &status)))
         return false;

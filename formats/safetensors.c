@@ -5,11 +5,13 @@
  * (https://huggingface.co/docs/safetensors, "Format")
  *
  * The graph is the JSON of model/graph_json.h under the metadata key
- * i3dconv.graph. The header keeps the model's order of tensors; their bytes
- * stand with the wide types first, so that each one is aligned in the file. */
+ * i3dconv.graph. Tensors stand in the model's order in the header, while their
+ * bytes stand with the wide types first, so that each one is aligned in the
+ * file. The graph's JSON repeats the order, for other programs sort headers. */
 #include "formats/output.h"
 #include "formats/registry.h"
 #include "model/graph_json.h"
+#include "model/index.h"
 
 #include <endian.h>
 #include <jansson.h>
@@ -226,15 +228,11 @@ static enum i3d_status read_metadata(json_t *metadata, struct i3d_model *model,
     json_t *value;
     if (metadata && !json_is_object(metadata))
         return i3d_fail(error, I3D_MALFORMED, "%s is no object", METADATA_KEY);
-    json_t *graph = json_object_get(metadata, GRAPH_KEY);
-    if (json_is_string(graph)) {
-        enum i3d_status status = i3d_graph_from_json(json_string_value(graph),
-                                                     json_string_length(graph), model, error);
-        if (status) {
-            i3d_error_where(error, "metadata %s", GRAPH_KEY);
-            return status;
-        }
-    }
+    const char *graph = json_string_value(json_object_get(metadata, GRAPH_KEY));
+    enum i3d_status status =
+        graph ? i3d_graph_from_json(graph, strlen(graph), model, error) : I3D_OK;
+    if (status)
+        return status;
     /* These replace what the graph says: other programs can edit them. */
     json_object_foreach (metadata, key, value) {
         if (!json_is_string(value)) {
@@ -245,6 +243,48 @@ static enum i3d_status read_metadata(json_t *metadata, struct i3d_model *model,
             return i3d_fail_memory(error);
     }
     return I3D_OK;
+}
+
+/* Moves the tensors that are named in front, in the order of the names, and
+ * gives them their docs. Names of no tensor are passed over. */
+static enum i3d_status order_tensors(struct i3d_model *model, const struct i3d_pair *names,
+                                     size_t name_count, struct i3d_error *error)
+{
+    size_t count = model->tensor_count, done = 0;
+    struct i3d_index *index = i3d_index_new(model);
+    struct i3d_tensor *ordered = calloc(count + 1, sizeof *ordered);
+    bool *moved = calloc(count + 1, sizeof *moved);
+    enum i3d_status status = index && ordered && moved ? I3D_OK : i3d_fail_memory(error);
+    for (size_t i = 0; i < name_count && !status; i++) {
+        int64_t position = i3d_index_tensor(index, names[i].key);
+        if (position == I3D_NOWHERE || moved[position])
+            continue;
+        moved[position] = true;
+        ordered[done] = model->tensors[position];
+        ordered[done++].doc = names[i].value;
+    }
+    for (size_t i = 0; i < count && !status; i++)
+        if (!moved[i])
+            ordered[done++] = model->tensors[i];
+    if (!status && count)
+        memcpy(model->tensors, ordered, count * sizeof *ordered);
+    free(moved);
+    free(ordered);
+    i3d_index_free(index);
+    return status;
+}
+
+static enum i3d_status read_order(json_t *metadata, struct i3d_model *model,
+                                  struct i3d_error *error)
+{
+    const char *graph = json_string_value(json_object_get(metadata, GRAPH_KEY));
+    struct i3d_pair *names;
+    size_t count;
+    if (!graph)
+        return I3D_OK;
+    enum i3d_status status = i3d_tensor_names_from_json(graph, strlen(graph), model->arena,
+                                                        &names, &count, error);
+    return status ? status : order_tensors(model, names, count, error);
 }
 
 enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *model,
@@ -273,6 +313,8 @@ enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *mo
                                                        entries[i].end - entries[i].begin),
                                       error);
     }
+    if (!status)
+        status = read_order(json_object_get(header, METADATA_KEY), model, error);
     free(entries);
     json_decref(header);
     return status;
