@@ -24,8 +24,9 @@ struct i3d_architecture {
                              struct i3d_model **model, struct i3d_error *error);
 };
 
-/* inception_v1 (TF-Slim: BatchNorm, SAME padding), inception_v1_bvlc (biases,
- * LRN, 5×5). Ended by an entry without a name. */
+/* inception_v1 (TF-Slim: BatchNorm, SAME padding), inception_v1_torchvision
+ * (BatchNorm, explicit pads), inception_v1_bvlc (biases, LRN, 5×5, as the ONNX
+ * model zoo has it). Ended by an entry without a name. */
 extern const struct i3d_architecture i3d_architectures[];
 const struct i3d_architecture *i3d_architecture_by_name(const char *name);
 
@@ -42,7 +43,13 @@ struct i3d_dialect {
     const char *architecture; /* name of the 2D architecture; 3D dialects are its i3d inflation */
     int spatial_axes;         /* 2 or 3 */
     const char *layout;       /* of kernels: "OIHW", "HWIO", "DHWIO", "OIDHW" */
-    double epsilon;           /* of BatchNorm */
+    double epsilon;           /* of BatchNorm; 0: there is none */
+    const char *prefix;       /* start of names that files may lack or replace, or null */
+    const char *flow_prefix;  /* what a flow stream has in its place, or null */
+    const char *counter;      /* last part of the name of the batch counter that stands
+                                 beside every BatchNorm mean, or null */
+    const char **ignored;     /* shell patterns of names that hold no parameter */
+    size_t ignored_count;
     struct i3d_dialect_entry *entries;
     size_t entry_count;
 };
