@@ -88,6 +88,27 @@ void i3d_free_head(struct head *head)
     free(head->skipped);
 }
 
+/* How many frames the pool spans. A clip of one fixed length may leave fewer
+ * than the recipe wants (an unpadded pool halves 8 frames to 3); then it takes
+ * all there are. With an open length the recipe's number stands. */
+static enum i3d_status pool_frames(const struct inflater *in, const char *input, int64_t *frames,
+                                   struct i3d_error *error)
+{
+    *frames = in->recipe->head_frames;
+    if (in->options->temporal_padding != I3D_PAD_EDGE)
+        return I3D_OK;
+    struct i3d_shape clip = i3d_clip_shape(in);
+    struct i3d_shapes *shapes;
+    enum i3d_status status = i3d_infer_shapes(in->to, NULL, &clip, 1, &shapes, error);
+    if (status)
+        return status;
+    const struct i3d_shape *shape = i3d_shape_of(shapes, input);
+    if (shape->rank == 5 && shape->dims[2] > 0 && shape->dims[2] < *frames)
+        *frames = shape->dims[2];
+    i3d_shapes_free(shapes);
+    return I3D_OK;
+}
+
 enum i3d_status i3d_inflate_head_pool(struct inflater *in, const struct i3d_node *node,
                                       struct i3d_error *error)
 {
@@ -95,12 +116,15 @@ enum i3d_status i3d_inflate_head_pool(struct inflater *in, const struct i3d_node
     const struct flow *flow = i3d_flow(in, node->inputs[0]);
     if (shape->rank != 4 || shape->dims[2] < 0 || shape->dims[3] < 0 || flow->time != 2)
         return i3d_refuse(node, error, "the size of its feature map is not known");
-    int64_t kernel[] = { in->recipe->head_frames, shape->dims[2], shape->dims[3] };
+    const char *input = flow->name ? flow->name : node->inputs[0];
+    int64_t kernel[] = { 0, shape->dims[2], shape->dims[3] };
+    enum i3d_status status = pool_frames(in, input, &kernel[0], error);
+    if (status)
+        return status;
     int64_t strides[] = { 1, 1, 1 };
     struct i3d_node *pool;
     bool good = true;
     if (i3d_is(node, "GlobalAveragePool")) {
-        const char *input = flow->name ? flow->name : node->inputs[0];
         pool = i3d_emit(in, "AveragePool", node->name, (const char *[]){ input, NULL },
                         (const char *[]){ node->outputs[0], NULL });
     } else {

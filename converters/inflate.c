@@ -118,6 +118,34 @@ enum i3d_status i3d_read_axes(const struct inflater *in, const struct i3d_node *
     return I3D_OK;
 }
 
+/* The shape of the 2D input with what it leaves open filled in. */
+static struct i3d_shape input_shape(const struct i3d_value *input,
+                                    const struct i3d_inflate_options *options)
+{
+    struct i3d_shape shape = { .dtype = input->dtype, .rank = input->rank };
+    for (int k = 0; k < input->rank; k++)
+        shape.dims[k] = input->dims[k].value;
+    if (shape.rank == 4) {
+        if (shape.dims[2] < 0)
+            shape.dims[2] = options->height;
+        if (shape.dims[3] < 0)
+            shape.dims[3] = options->width;
+    }
+    return shape;
+}
+
+struct i3d_shape i3d_clip_shape(const struct inflater *in)
+{
+    struct i3d_shape flat = input_shape(&in->flat->inputs[0], in->options);
+    const struct i3d_dim *declared = in->to->inputs[0].dims;
+    return (struct i3d_shape){
+        .dtype = flat.dtype,
+        .rank = 5,
+        .dims = { declared[0].value, declared[1].value, in->options->frames, flat.dims[2],
+                  flat.dims[3] },
+    };
+}
+
 /* Finds the image among the inputs, gives it a time axis and declares it. */
 static enum i3d_status inflate_inputs(struct inflater *in, struct i3d_error *error)
 {
@@ -267,22 +295,6 @@ static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 
-/* The shape of the 2D input with what it leaves open filled in. */
-static struct i3d_shape input_shape(const struct i3d_value *input,
-                                    const struct i3d_inflate_options *options)
-{
-    struct i3d_shape shape = { .dtype = input->dtype, .rank = input->rank };
-    for (int k = 0; k < input->rank; k++)
-        shape.dims[k] = input->dims[k].value;
-    if (shape.rank == 4) {
-        if (shape.dims[2] < 0)
-            shape.dims[2] = options->height;
-        if (shape.dims[3] < 0)
-            shape.dims[3] = options->width;
-    }
-    return shape;
-}
-
 static enum i3d_status inflate_graph(struct inflater *in, struct i3d_error *error)
 {
     enum i3d_status status = describe(in, error);
@@ -298,12 +310,7 @@ static enum i3d_status inflate_graph(struct inflater *in, struct i3d_error *erro
         status = inflate_outputs(in, error);
     if (status || in->options->temporal_padding != I3D_PAD_EDGE)
         return status;
-    struct i3d_shape flat = input_shape(&in->flat->inputs[0], in->options);
-    struct i3d_shape clip = { .dtype = flat.dtype, .rank = 5 };
-    for (int k = 0; k < 5; k++)
-        clip.dims[k] = k < 2 ? in->to->inputs[0].dims[k].value
-            : k == 2         ? in->options->frames
-                             : flat.dims[k - 1];
+    struct i3d_shape clip = i3d_clip_shape(in);
     return i3d_pad_time_with_edges(in->to, &clip, error);
 }
 

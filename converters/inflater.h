@@ -41,6 +41,9 @@ const struct i3d_tensor *i3d_flat_tensor(const struct inflater *in, const char *
 /* The shape in 2D; rank -1 if not known. */
 const struct i3d_shape *i3d_flat_shape(const struct inflater *in, const char *value);
 
+/* The 3D input, with the clip length and what the 2D file leaves open filled in. */
+struct i3d_shape i3d_clip_shape(const struct inflater *in);
+
 /* Appends a copy of a 2D node with its inputs renamed as their flows say; marks
  * tensors among its inputs as used. Null: memory. */
 struct i3d_node *i3d_emit_copy(struct inflater *in, const struct i3d_node *node);
