@@ -217,7 +217,8 @@ bool i3d_set_ints(struct i3d_model *model, struct i3d_node *node, const char *na
     int64_t *copy = i3d_arena_alloc(model->arena, count, sizeof *copy);
     if (!copy)
         return false;
-    memcpy(copy, values, count * sizeof *copy);
+    if (count)
+        memcpy(copy, values, count * sizeof *copy);
     struct i3d_attribute *attribute = fresh_attribute(model, node, name, I3D_ATTRIBUTE_INTS);
     if (attribute) {
         attribute->ints = copy;
