@@ -146,7 +146,7 @@ static enum i3d_status compare_layer(const struct side *from, const struct side 
             || i3d_int(ours, "count_include_pad", 0) == i3d_int(theirs, "count_include_pad", 0)))
         return I3D_OK;
     if (!status) {
-        char here[200], there[200];
+        char here[260], there[260];
         i3d_fail(error, I3D_UNSUPPORTED, "the file has %s, the dialect's code %s: it would "
                  "compute something else from the same weights",
                  describe(&our_window, here, sizeof here),
