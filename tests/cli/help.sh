@@ -1,0 +1,7 @@
+# What every user sees first.
+run 'i3dconv --version'
+run 'i3dconv --help'
+run 'i3dconv'
+for command in convert inflate inspect verify zoo; do
+    run "i3dconv $command --help"
+done

@@ -1,0 +1,12 @@
+# The architectures, and weights that are the same bytes for the same seed.
+run 'i3dconv zoo synth --list'
+run 'i3dconv zoo synth inception_v1 --seed 7 --classes 10 -o seven.safetensors'
+run 'i3dconv zoo synth inception_v1 --seed 7 --classes 10 -o again.safetensors'
+run 'i3dconv zoo synth inception_v1 --seed 8 --classes 10 -o eight.safetensors'
+run 'cmp seven.safetensors again.safetensors'
+run 'cmp -s seven.safetensors eight.safetensors'
+run 'sha256sum <seven.safetensors'
+run 'i3dconv zoo synth inception_v1_bvlc --seed 7 --classes 10 -o bvlc.onnx'
+run 'i3dconv inspect bvlc.onnx | head -n 12'
+run 'i3dconv zoo synth inception_v1 --dialect tf-slim-inception_v1 -o slim.h5'
+run 'i3dconv inspect slim.h5 | head -n 16'

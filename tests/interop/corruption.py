@@ -1,0 +1,135 @@
+"""verify has to notice what is wrong in a 3D file, and name the layer."""
+
+import common
+
+common.need("onnx", "onnxruntime", "h5py")
+
+import shutil
+
+import h5py
+import onnx
+
+import onnx_tools
+from common import i3dconv, require, verify
+
+UNIT = "Mixed_4c/Branch_1/Conv_0b_3x3"
+KERAS_UNIT = "Conv3d_4c_1b_3x3"
+
+
+def prepare(work):
+    flat = work / "flat.h5"
+    if not flat.exists():
+        i3dconv("zoo", "synth", "inception_v1", "--seed", 9, "-o", flat)
+        i3dconv("inflate", flat, "-o", work / "good.onnx")
+        i3dconv("inflate", flat, "-o", work / "good.h5")
+    return flat
+
+
+def require_named(verdict, name):
+    require(verdict.startswith("FAIL") and name in verdict, f"{verdict!r} does not name {name}")
+
+
+def require_onnx_noticed(work, spoil):
+    """Spoils the 3x3x3 kernel O×I×T×H×W in the middle of the network."""
+    flat = prepare(work)
+    model = onnx.load(work / "good.onnx")
+    kernels = [(node, kernel) for node, kernel in onnx_tools.convolutions(model)
+               if kernel.shape[2] == 3]
+    node, kernel = kernels[len(kernels) // 2]
+    kernel = kernel.copy()
+    spoil(kernel)
+    onnx_tools.replace_weight(model, node.input[1], kernel)
+    onnx.save(model, work / "bad.onnx")
+    require_named(verify(flat, work / "bad.onnx", status=1), node.output[0])
+
+
+def test_untouched_copy_passes(work):
+    """The way of spoiling a file does not itself make verify fail."""
+    flat = prepare(work)
+    onnx.save(onnx.load(work / "good.onnx"), work / "copy.onnx")
+    verify(flat, work / "copy.onnx")
+    verify(flat, work / "good.h5")
+
+
+def test_slice_scaled(work):
+    def spoil(kernel):
+        kernel[:, :, 1] *= 1.01
+    require_onnx_noticed(work, spoil)
+
+
+def test_uneven_slices_of_the_right_sum(work):
+    def spoil(kernel):
+        kernel[:, :, 0] *= 1.5
+        kernel[:, :, 2] *= 0.5
+    require_onnx_noticed(work, spoil)
+
+
+def test_kernel_not_divided(work):
+    def spoil(kernel):
+        kernel *= 3
+    require_onnx_noticed(work, spoil)
+
+
+def test_two_output_channels_swapped(work):
+    def spoil(kernel):
+        kernel[[0, 1]] = kernel[[1, 0]]
+    require_onnx_noticed(work, spoil)
+
+
+def test_two_input_channels_swapped(work):
+    def spoil(kernel):
+        kernel[:, [0, 1]] = kernel[:, [1, 0]]
+    require_onnx_noticed(work, spoil)
+
+
+def test_one_weight_one_bit_off(work):
+    def spoil(kernel):
+        kernel.view("u4")[0, 0, 0, 0, 0] ^= 1
+    require_onnx_noticed(work, spoil)
+
+
+def require_hdf5_noticed(work, dataset, change):
+    flat = prepare(work)
+    shutil.copyfile(work / "good.h5", work / "bad.h5")
+    with h5py.File(work / "bad.h5", "r+") as file:
+        file[dataset][...] = change(file[dataset][()])
+    require_named(verify(flat, work / "bad.h5", status=1), UNIT)
+
+
+def test_one_batch_norm_mean_off(work):
+    def change(mean):
+        mean[5] += 0.1
+        return mean
+    layer = f"{KERAS_UNIT}_bn"
+    require_hdf5_noticed(work, f"{layer}/{layer}/moving_mean:0", change)
+
+
+def test_one_batch_norm_variance_off(work):
+    def change(variance):
+        variance[5] *= 1.1
+        return variance
+    layer = f"{KERAS_UNIT}_bn"
+    require_hdf5_noticed(work, f"{layer}/{layer}/moving_variance:0", change)
+
+
+def test_hdf5_slice_scaled(work):
+    def change(kernel):
+        kernel[1] *= 1.01
+        return kernel
+    layer = f"{KERAS_UNIT}_conv"
+    require_hdf5_noticed(work, f"{layer}/{layer}/kernel:0", change)
+
+
+def test_stride_wrong(work):
+    """A temporal stride that the recipe has and the file has lost."""
+    flat = prepare(work)
+    model = onnx.load(work / "good.onnx")
+    node = next(node for node in model.graph.node if node.op_type == "Conv")
+    strides = next(attribute for attribute in node.attribute if attribute.name == "strides")
+    require(list(strides.ints) == [2, 2, 2], f"strides are {list(strides.ints)}")
+    strides.ints[0] = 1
+    onnx.save(model, work / "bad.onnx")
+    require(verify(flat, work / "bad.onnx", status=1).startswith("FAIL"), "it passes")
+
+
+common.main()

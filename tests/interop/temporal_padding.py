@@ -1,0 +1,51 @@
+"""The two temporal paddings in ONNX Runtime, on the network with SAME padding that I3D was
+inflated from: with edges every clip gives the 2D logits, with zeros the clean frames do."""
+
+import common
+
+common.need("onnx", "onnxruntime")
+
+import onnx
+
+import onnx_tools
+from common import TOLERANCE, i3dconv, relative_error, require, require_close
+
+
+def prepare(work):
+    flat, onnx_flat = work / "flat.h5", work / "flat.onnx"
+    if not flat.exists():
+        i3dconv("zoo", "synth", "inception_v1", "--seed", 7, "-o", flat)
+        i3dconv("convert", flat, "-o", onnx_flat)
+    return flat, onnx_flat
+
+
+def test_edge_padding_at_16_frames(work):
+    flat, onnx_flat = prepare(work)
+    inflated = work / "edge.onnx"
+    i3dconv("inflate", flat, "-o", inflated, "--temporal-padding", "edge", "--frames", 16)
+    onnx_tools.require_valid(inflated)
+    image = onnx_tools.seeded_image()
+    expected = onnx_tools.run(onnx_flat, image)[0]
+    actual = onnx_tools.run(inflated, onnx_tools.boring_video(image, 16))[0]
+    require_close(actual, expected, "edge padding, 16 frames")
+
+
+def test_zero_padding_at_128_frames(work):
+    """Of the 15 frames of logits, 6 to 8 have windows inside the clip through all layers."""
+    flat, onnx_flat = prepare(work)
+    i3dconv("inflate", flat, "-o", work / "zero.onnx")
+    model = onnx.load(work / "zero.onnx")
+    onnx_tools.expose_frame_logits(model)
+    image = onnx_tools.seeded_image()
+    expected = onnx_tools.run(onnx_flat, image)[0].reshape(-1)
+    logits = onnx_tools.run(model, onnx_tools.boring_video(image, 128))[-1]
+    require(logits.shape == (1, expected.size, 15, 1, 1), f"logits are {logits.shape}")
+    errors = [relative_error(logits[0, :, frame, 0, 0], expected) for frame in range(15)]
+    print("# relative error by frame:", " ".join(f"{error:.1e}" for error in errors))
+    clean = [frame for frame, error in enumerate(errors) if error <= TOLERANCE / 10]
+    require(clean[:1] == [6] and clean[-1:] == [8], f"frames {clean} are clean")
+    require(all(errors[frame] > TOLERANCE for frame in range(15) if not 6 <= frame <= 8),
+            "a frame that sees zeros agrees")
+
+
+common.main()
