@@ -21,6 +21,8 @@ bool i3d_onnx_recognise(const unsigned char *head, size_t head_length, uint64_t 
 static enum i3d_status read_opsets(const I3d__Onnx__ModelProto *proto, struct i3d_model *model,
                                    struct i3d_error *error)
 {
+    if (!proto->n_opset_import)
+        return i3d_fail(error, I3D_MALFORMED, "it does not say which operator sets it uses");
     if (proto->n_opset_import > MOST_ENTRIES)
         return i3d_fail(error, I3D_UNSUPPORTED, "it imports %zu operator sets",
                         proto->n_opset_import);
@@ -34,11 +36,12 @@ static enum i3d_status read_opsets(const I3d__Onnx__ModelProto *proto, struct i3
             return i3d_fail_memory(error);
     }
     int64_t version = i3d_opset(model);
-    if (version <= 0)
-        return i3d_fail(error, I3D_MALFORMED,
-                        "it does not say which version of ONNX's operator set it uses");
     if (version >= LOWEST_OPSET)
         return I3D_OK;
+    if (!version)
+        return i3d_fail(error, I3D_UNSUPPORTED, "it uses no operator set of ONNX's own");
+    if (version < 0)
+        return i3d_fail(error, I3D_MALFORMED, "its operator set has version %" PRId64, version);
     i3d_fail(error, I3D_UNSUPPORTED, "version %" PRId64 " of ONNX's operator set is too old",
              version);
     return i3d_error_hint(error, "convert it to version %d or later with onnx.version_converter",
