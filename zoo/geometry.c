@@ -216,9 +216,9 @@ static enum i3d_status input_shape(const struct i3d_inception *from, struct i3d_
     }
     int64_t position = i3d_index_input(from->index, value);
     if (before || position == I3D_NOWHERE || from->model->input_count != 1) {
-        i3d_fail(error, I3D_UNSUPPORTED, "its input is computed%s%.60s%s, which weights cannot carry",
-                 before ? " by " : "", before ? before->op_type : "",
-                 before ? " nodes" : "");
+        i3d_fail(error, I3D_UNSUPPORTED, "the graph's inputs are prepared%s%.60s before it reads "
+                 "them, which weights cannot carry", before ? " by " : "",
+                 before ? before->op_type : "");
         return i3d_error_where(error, "%s", i3d_inception_units[0]);
     }
     const struct i3d_value *input = &from->model->inputs[position];

@@ -253,23 +253,26 @@ enum i3d_status i3d_match_fail(const struct i3d_match *match, const char *introd
                                struct i3d_error *error)
 {
     const struct i3d_dialect_fit *fit = &match->fit;
-    char text[480] = "", shape[80], wanted[80];
-    size_t used = 0, size = sizeof text;
+    char missing[160] = "", misshapen[320] = "", unexpected[160] = "";
     if (fit->missing)
-        used += (size_t)snprintf(text + used, size - used, "; %zu of %zu tensors are missing, "
-                                 "first %.80s", fit->missing, fit->dialect->entry_count,
-                                 match->first_missing->name);
-    if (fit->misshapen && used < size)
-        used += (size_t)snprintf(
-            text + used, size - used, "; %zu have another shape or type, first %.80s: %s %s, not %s",
-            fit->misshapen, match->misshapen->name, i3d_dtype_name(match->misshapen->dtype),
-            i3d_shape_string(match->misshapen->rank, match->misshapen->dims, shape, sizeof shape),
-            i3d_shape_string(match->first_misshapen->rank, match->first_misshapen->dims, wanted,
-                             sizeof wanted));
-    if (fit->unexpected && used < size)
-        snprintf(text + used, size - used, "; %zu %s not expected, first %.80s", fit->unexpected,
-                 fit->unexpected == 1 ? "is" : "are", match->first_unexpected->name);
-    return i3d_fail(error, I3D_UNSUPPORTED, "%s%s", introduction, text);
+        snprintf(missing, sizeof missing, "; %zu of %zu tensors are missing, first %.80s",
+                 fit->missing, fit->dialect->entry_count, match->first_missing->name);
+    if (fit->misshapen) {
+        const struct i3d_tensor *found = match->misshapen;
+        const struct i3d_dialect_entry *entry = match->first_misshapen;
+        char shape[80], wanted[80];
+        snprintf(misshapen, sizeof misshapen,
+                 "; %zu have another shape or type, first %.80s: %s %s, not %s", fit->misshapen,
+                 found->name, i3d_dtype_name(found->dtype),
+                 i3d_shape_string(found->rank, found->dims, shape, sizeof shape),
+                 i3d_shape_string(entry->rank, entry->dims, wanted, sizeof wanted));
+    }
+    if (fit->unexpected)
+        snprintf(unexpected, sizeof unexpected, "; %zu %s not expected, first %.80s",
+                 fit->unexpected, fit->unexpected == 1 ? "is" : "are",
+                 match->first_unexpected->name);
+    return i3d_fail(error, I3D_UNSUPPORTED, "%s%s%s%s", introduction, missing, misshapen,
+                    unexpected);
 }
 
 enum i3d_status i3d_dialect_guess(const struct i3d_model *weights,
