@@ -1,0 +1,211 @@
+#include "verify/operators.h"
+#include "verify/parallel.h"
+#include "verify/window3d.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pools. A line of the output is formed at once: every tap adds a line of the
+ * input to it, which leaves plain loops over x. */
+
+enum pool { POOL_MAX, POOL_SUM, POOL_POWERS };
+
+struct pooling {
+    struct i3d_window3d window;
+    enum pool kind;
+    float p; /* exponent of POOL_POWERS */
+};
+
+static void add_taps(const struct pooling *pool, const float *from, int64_t stride, float *to,
+                     int64_t count)
+{
+    switch (pool->kind) {
+    case POOL_MAX:
+        for (int64_t x = 0; x < count; x++) {
+            float value = from[x * stride];
+            /* A NaN stays one. */
+            to[x] = value > to[x] || value != value ? value : to[x];
+        }
+        break;
+    case POOL_SUM:
+        for (int64_t x = 0; x < count; x++)
+            to[x] += from[x * stride];
+        break;
+    case POOL_POWERS:
+        for (int64_t x = 0; x < count; x++) {
+            float value = fabsf(from[x * stride]);
+            to[x] += pool->p == 2 ? value * value : powf(value, pool->p);
+        }
+        break;
+    }
+}
+
+/* One line (t, y) of the output of one channel. */
+static void pool_line(const struct pooling *pool, const float *in, int64_t t, int64_t y, float *to)
+{
+    const struct i3d_window *window = &pool->window.window;
+    for (int64_t x = 0; x < window->out[2]; x++)
+        to[x] = pool->kind == POOL_MAX ? -INFINITY : 0;
+    for (int64_t kt = 0; kt < window->kernel[0]; kt++) {
+        bool inside;
+        int64_t frame = i3d_tap_frame(&pool->window, t, kt, &inside);
+        for (int64_t ky = 0; inside && ky < window->kernel[1]; ky++) {
+            int64_t line = i3d_tap_position(window, 1, y, ky);
+            if (line < 0 || line >= window->in[1])
+                continue;
+            const float *from = in + (frame * window->in[1] + line) * window->in[2];
+            for (int64_t kx = 0; kx < window->kernel[2]; kx++) {
+                int64_t low, high, stride = window->stride[2];
+                i3d_tap_range(window, 2, kx, &low, &high);
+                if (low < high)
+                    add_taps(pool, from + i3d_tap_position(window, 2, low, kx), stride, to + low,
+                             high - low);
+            }
+        }
+    }
+}
+
+/* Makes output 0 and fills it with the windows' maxima or sums. */
+static enum i3d_status pool_windows(struct i3d_operation *op, const struct pooling *pool)
+{
+    const struct i3d_array *in = &op->inputs[0];
+    const struct i3d_window *window = &pool->window.window;
+    int64_t dims[I3D_MAX_RANK];
+    memcpy(dims, in->dims, sizeof dims);
+    for (int k = 2; k < in->rank; k++)
+        dims[k] = window->out[3 - in->rank + k];
+    enum i3d_status status = i3d_op_output(op, 0, I3D_FLOAT32, in->rank, dims);
+    if (status || !op->outputs[0].data)
+        return status;
+    int64_t in_size = i3d_array_span(in, 2, in->rank);
+    int64_t lines = window->out[0] * window->out[1], width = window->out[2];
+    int64_t total = in->dims[0] * in->dims[1] * lines;
+    I3D_PARALLEL_FOR(i3d_op_threads(op, total * width))
+    for (int64_t i = 0; i < total; i++) {
+        int64_t line = i % lines;
+        pool_line(pool, (float *)in->data + i / lines * in_size, line / window->out[1],
+                  line % window->out[1], (float *)op->outputs[0].data + i * width);
+    }
+    return I3D_OK;
+}
+
+enum i3d_status i3d_op_max_pool(struct i3d_operation *op)
+{
+    struct pooling pool = { .kind = POOL_MAX };
+    enum i3d_status status = i3d_op_pool_window(op, &pool.window);
+    return status ? status : pool_windows(op, &pool);
+}
+
+/* How many elements the mean over window i of an axis is over: those of the
+ * input, with the padding where that is counted, never ceil_mode's excess. */
+static int64_t count_taps(const struct i3d_window3d *window, int axis, int64_t i, bool with_padding)
+{
+    const struct i3d_window *w = &window->window;
+    int64_t count = 0;
+    if (axis == 0 && window->clamp_time)
+        return w->kernel[0];
+    int64_t first = with_padding ? -w->pad_begin[axis] : 0;
+    int64_t end = w->in[axis] + (with_padding ? w->pad_end[axis] : 0);
+    for (int64_t k = 0; k < w->kernel[axis]; k++) {
+        int64_t position = i3d_tap_position(w, axis, i, k);
+        count += position >= first && position < end;
+    }
+    return count;
+}
+
+/* Divides the sums by their counts, which are products over the axes. */
+static enum i3d_status divide_by_counts(struct i3d_operation *op, const struct i3d_window3d *window)
+{
+    const int64_t *out = window->window.out;
+    bool with_padding = i3d_int(op->node, "count_include_pad", 0) != 0;
+    int64_t *counts = malloc((size_t)(out[0] + out[1] + out[2]) * sizeof *counts);
+    if (!counts)
+        return i3d_fail_memory(op->error);
+    int64_t *by_axis[] = { counts, counts + out[0], counts + out[0] + out[1] };
+    for (int axis = 0; axis < 3; axis++)
+        for (int64_t i = 0; i < out[axis]; i++)
+            by_axis[axis][i] = count_taps(window, axis, i, with_padding);
+    int64_t lines = op->inputs[0].dims[0] * op->inputs[0].dims[1] * out[0] * out[1];
+    I3D_PARALLEL_FOR(i3d_op_threads(op, lines * out[2]))
+    for (int64_t i = 0; i < lines; i++) {
+        float *line = (float *)op->outputs[0].data + i * out[2];
+        int64_t count = by_axis[0][i / out[1] % out[0]] * by_axis[1][i % out[1]];
+        for (int64_t x = 0; x < out[2]; x++) {
+            int64_t here = count * by_axis[2][x];
+            line[x] = here ? line[x] / (float)here : 0;
+        }
+    }
+    free(counts);
+    return I3D_OK;
+}
+
+enum i3d_status i3d_op_average_pool(struct i3d_operation *op)
+{
+    struct pooling pool = { .kind = POOL_SUM };
+    enum i3d_status status = i3d_op_pool_window(op, &pool.window);
+    if (!status)
+        status = pool_windows(op, &pool);
+    if (status || !op->outputs[0].data)
+        return status;
+    return divide_by_counts(op, &pool.window);
+}
+
+enum i3d_status i3d_op_lp_pool(struct i3d_operation *op)
+{
+    struct pooling pool = { .kind = POOL_POWERS, .p = (float)i3d_int(op->node, "p", 2) };
+    if (pool.p < 1)
+        return i3d_fail(op->error, I3D_MALFORMED, "p is %g", (double)pool.p);
+    enum i3d_status status = i3d_op_pool_window(op, &pool.window);
+    if (!status)
+        status = pool_windows(op, &pool);
+    if (status)
+        return status;
+    int64_t elements = i3d_array_elements(&op->outputs[0]);
+    float *out = op->outputs[0].data;
+    I3D_PARALLEL_FOR(i3d_op_threads(op, elements))
+    for (int64_t i = 0; i < elements; i++)
+        out[i] = pool.p == 2 ? sqrtf(out[i]) : powf(out[i], 1 / pool.p);
+    return I3D_OK;
+}
+
+static float pool_all(int variant, const float *in, int64_t count, double p)
+{
+    double sum = 0;
+    float most = -INFINITY;
+    switch (variant) {
+    case I3D_GLOBAL_MAX:
+        for (int64_t i = 0; i < count; i++)
+            most = in[i] > most || in[i] != in[i] ? in[i] : most;
+        return most;
+    case I3D_GLOBAL_LP:
+        for (int64_t i = 0; i < count; i++)
+            sum += pow(fabs((double)in[i]), p);
+        return (float)pow(sum, 1 / p);
+    default:
+        for (int64_t i = 0; i < count; i++)
+            sum += (double)in[i];
+        return (float)(sum / (double)count);
+    }
+}
+
+enum i3d_status i3d_op_global_pool(struct i3d_operation *op)
+{
+    const struct i3d_array *in = &op->inputs[0];
+    if (in->rank < 3)
+        return i3d_fail(op->error, I3D_MALFORMED, "its input of rank %d has no spatial axis",
+                        in->rank);
+    int64_t dims[I3D_MAX_RANK] = { in->dims[0], in->dims[1], 1, 1, 1, 1, 1, 1 };
+    int64_t p = i3d_int(op->node, "p", 2);
+    if (op->variant == I3D_GLOBAL_LP && p < 1)
+        return i3d_fail(op->error, I3D_MALFORMED, "p is %lld", (long long)p);
+    enum i3d_status status = i3d_op_output(op, 0, I3D_FLOAT32, in->rank, dims);
+    if (status)
+        return status;
+    int64_t planes = in->dims[0] * in->dims[1], count = i3d_array_span(in, 2, in->rank);
+    I3D_PARALLEL_FOR(i3d_op_threads(op, planes * count))
+    for (int64_t i = 0; i < planes; i++)
+        ((float *)op->outputs[0].data)[i] =
+            pool_all(op->variant, (const float *)in->data + i * count, count, (double)p);
+    return I3D_OK;
+}
