@@ -119,7 +119,7 @@ enum i3d_status i3d_read_model(const char *path, struct i3d_model **read, struct
     enum i3d_status status = i3d_input_open(path, &file, error);
     if (status)
         return status;
-    const struct i3d_format *format;
+    const struct i3d_format *format = NULL;
     struct i3d_model *model = NULL;
     status = recognise(file, &format, error);
     if (!status) {

@@ -77,7 +77,7 @@ static enum i3d_status copy_all(int from, int to, const char *name, struct i3d_e
 /* Replaces *fd by a file that can be read at any position. */
 static enum i3d_status spool(int *fd, const char *name, struct i3d_error *error)
 {
-    int copy;
+    int copy = -1;
     enum i3d_status status = create_spool(&copy, error);
     if (status)
         return status;

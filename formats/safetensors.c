@@ -494,7 +494,8 @@ enum i3d_status i3d_safetensors_write(const struct i3d_model *model, struct i3d_
         qsort(entries, model->tensor_count, sizeof *entries, by_width);
     for (size_t i = 0; i < model->tensor_count && !status; i++) {
         status = i3d_source_stream(entries[i].tensor.source, i3d_output_write, output, error);
-        if (status)
+        /* Where a file is named, the fault lies with the file. */
+        if (status && error && !error->file[0])
             i3d_error_where(error, "tensor %s", entries[i].tensor.name);
     }
     free(entries);

@@ -99,15 +99,21 @@ static size_t place(struct copy *copy, size_t limit)
     return next_random(&copy->random) % 4 ? near : limit - 1 - near;
 }
 
+/* Mostly 1, at most limit: light damage gets deepest into a reader. */
+static uint64_t dose(struct copy *copy, uint64_t limit)
+{
+    return next_random(&copy->random) % 4 ? 1 : 1 + next_random(&copy->random) % limit;
+}
+
 static void flip_bits(struct copy *copy)
 {
-    for (uint64_t k = 1 + next_random(&copy->random) % 8; k; k--)
+    for (uint64_t k = dose(copy, 8); k; k--)
         copy->bytes[place(copy, copy->length)] ^= (uint8_t)(1 << next_random(&copy->random) % 8);
 }
 
 static void replace_bytes(struct copy *copy)
 {
-    for (uint64_t k = 1 + next_random(&copy->random) % 8; k; k--)
+    for (uint64_t k = dose(copy, 8); k; k--)
         copy->bytes[place(copy, copy->length)] = (uint8_t)next_random(&copy->random);
 }
 
@@ -156,7 +162,7 @@ static void damage(struct copy *copy)
                                                         replace_bytes,     truncate_copy,
                                                         repeat_block,      put_absurd_number,
                                                         put_absurd_number, fill_at_random };
-    for (uint64_t k = 1 + next_random(&copy->random) % 3; k && copy->length; k--)
+    for (uint64_t k = dose(copy, 4); k && copy->length; k--)
         kinds[next_random(&copy->random) % (sizeof kinds / sizeof *kinds)](copy);
 }
 
