@@ -1,0 +1,29 @@
+/* The HDF5 file that a model becomes: decided in the parent, made in the child. */
+#pragma once
+
+#include "model/model.h"
+
+/* Metadata key: Keras' layer_names as a JSON array, layers without weights too. */
+#define I3D_KERAS_LAYERS "keras.layer_names"
+
+struct i3d_hdf5_layout {
+    const struct i3d_model *model;
+    const char *path;
+    /* Keras' layers in order, or null for a plain tree of datasets; malloc'ed. */
+    char **layers;
+    size_t layer_count;
+    size_t *layer_of; /* per tensor */
+};
+
+/* Keras' layout if the model came from one (metadata) or every tensor's name
+ * ends in ":0" and has a layer in front; else a plain tree. Tensors have to come
+ * layer by layer. Free with i3d_hdf5_free_plan. */
+enum i3d_status i3d_hdf5_plan(const struct i3d_model *model, const char *path,
+                              struct i3d_hdf5_layout *layout, struct i3d_error *error);
+void i3d_hdf5_free_plan(struct i3d_hdf5_layout *layout);
+
+/* In the child, an i3d_hdf5_task whose context is the layout: creates the file
+ * with contiguous datasets whose places are allocated but not written, closes it
+ * and answers with one uint64 offset per tensor. The same model gives the same
+ * bytes: no dates are stored. */
+void i3d_hdf5_create(int socket, int memory, const void *context);
