@@ -31,6 +31,7 @@ enum i3d_status i3d_op_batch_normalization(struct i3d_operation *op)
         float shift = bias[c], centre = mean[c];
         const float *from = (const float *)in->data + plane * count;
         float *to = (float *)op->outputs[0].data + plane * count;
+        I3D_SIMD
         for (int64_t i = 0; i < count; i++)
             to[i] = (from[i] - centre) * factor + shift;
     }

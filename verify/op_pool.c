@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pools. A line of the output is formed at once: every tap adds a line of the
- * input to it, which leaves plain loops over x. */
+/* Pools. A line of the output is formed in two steps, each of plain loops over x:
+ * the lines of the input that its windows see become one, then that line's taps
+ * become the output. */
 
 enum pool { POOL_MAX, POOL_SUM, POOL_POWERS };
 
@@ -17,52 +18,76 @@ struct pooling {
     float p; /* exponent of POOL_POWERS */
 };
 
-static void add_taps(const struct pooling *pool, const float *from, int64_t stride, float *to,
-                     int64_t count)
+/* A NaN stays one. */
+static inline float larger(float a, float b)
 {
-    switch (pool->kind) {
-    case POOL_MAX:
-        for (int64_t x = 0; x < count; x++) {
-            float value = from[x * stride];
-            /* A NaN stays one. */
-            to[x] = value > to[x] || value != value ? value : to[x];
-        }
-        break;
-    case POOL_SUM:
+    return ((a > b) | (a != a)) ? a : b;
+}
+
+static void start_line(const struct pooling *pool, float *line, int64_t count)
+{
+    float empty = pool->kind == POOL_MAX ? -INFINITY : 0;
+    for (int64_t x = 0; x < count; x++)
+        line[x] = empty;
+}
+
+/* Adds a line of the input. */
+static void add_line(const struct pooling *pool, const float *from, float *to, int64_t count)
+{
+    if (pool->kind == POOL_MAX) {
+        I3D_SIMD
         for (int64_t x = 0; x < count; x++)
-            to[x] += from[x * stride];
-        break;
-    case POOL_POWERS:
-        for (int64_t x = 0; x < count; x++) {
-            float value = fabsf(from[x * stride]);
-            to[x] += pool->p == 2 ? value * value : powf(value, pool->p);
-        }
-        break;
+            to[x] = larger(to[x], from[x]);
+    } else if (pool->kind == POOL_SUM) {
+        I3D_SIMD
+        for (int64_t x = 0; x < count; x++)
+            to[x] += from[x];
+    } else {
+        for (int64_t x = 0; x < count; x++)
+            to[x] += pool->p == 2 ? from[x] * from[x] : powf(fabsf(from[x]), pool->p);
     }
 }
 
-/* One line (t, y) of the output of one channel. */
-static void pool_line(const struct pooling *pool, const float *in, int64_t t, int64_t y, float *to)
+/* Adds one tap of a line that add_line made. */
+static void add_tap(const struct pooling *pool, const float *from, int64_t stride, float *to,
+                    int64_t count)
+{
+    if (pool->kind == POOL_MAX && stride == 1) {
+        I3D_SIMD
+        for (int64_t x = 0; x < count; x++)
+            to[x] = larger(to[x], from[x]);
+    } else if (pool->kind == POOL_MAX) {
+        for (int64_t x = 0; x < count; x++)
+            to[x] = larger(to[x], from[x * stride]);
+    } else {
+        for (int64_t x = 0; x < count; x++)
+            to[x] += from[x * stride];
+    }
+}
+
+/* One line (t, y) of the output of one channel; column is as long as the input's lines. */
+static void pool_line(const struct pooling *pool, const float *in, int64_t t, int64_t y,
+                      float *column, float *to)
 {
     const struct i3d_window *window = &pool->window.window;
-    for (int64_t x = 0; x < window->out[2]; x++)
-        to[x] = pool->kind == POOL_MAX ? -INFINITY : 0;
+    int64_t width = window->in[2];
+    start_line(pool, column, width);
     for (int64_t kt = 0; kt < window->kernel[0]; kt++) {
         bool inside;
         int64_t frame = i3d_tap_frame(&pool->window, t, kt, &inside);
         for (int64_t ky = 0; inside && ky < window->kernel[1]; ky++) {
             int64_t line = i3d_tap_position(window, 1, y, ky);
-            if (line < 0 || line >= window->in[1])
-                continue;
-            const float *from = in + (frame * window->in[1] + line) * window->in[2];
-            for (int64_t kx = 0; kx < window->kernel[2]; kx++) {
-                int64_t low, high, stride = window->stride[2];
-                i3d_tap_range(window, 2, kx, &low, &high);
-                if (low < high)
-                    add_taps(pool, from + i3d_tap_position(window, 2, low, kx), stride, to + low,
-                             high - low);
-            }
+            if (line >= 0 && line < window->in[1])
+                add_line(pool, in + (frame * window->in[1] + line) * width, column, width);
         }
+    }
+    start_line(pool, to, window->out[2]);
+    for (int64_t kx = 0; kx < window->kernel[2]; kx++) {
+        int64_t low, high;
+        i3d_tap_range(window, 2, kx, &low, &high);
+        if (low < high)
+            add_tap(pool, column + i3d_tap_position(window, 2, low, kx), window->stride[2],
+                    to + low, high - low);
     }
 }
 
@@ -81,12 +106,18 @@ static enum i3d_status pool_windows(struct i3d_operation *op, const struct pooli
     int64_t in_size = i3d_array_span(in, 2, in->rank);
     int64_t lines = window->out[0] * window->out[1], width = window->out[2];
     int64_t total = in->dims[0] * in->dims[1] * lines;
-    I3D_PARALLEL_FOR(i3d_op_threads(op, total * width))
+    int threads = i3d_op_threads(op, total * width);
+    float *columns = calloc((size_t)threads * (size_t)window->in[2] + 1, sizeof *columns);
+    if (!columns)
+        return i3d_fail_memory(op->error);
+    I3D_PARALLEL_FOR(threads)
     for (int64_t i = 0; i < total; i++) {
         int64_t line = i % lines;
         pool_line(pool, (float *)in->data + i / lines * in_size, line / window->out[1],
-                  line % window->out[1], (float *)op->outputs[0].data + i * width);
+                  line % window->out[1], columns + omp_get_thread_num() * window->in[2],
+                  (float *)op->outputs[0].data + i * width);
     }
+    free(columns);
     return I3D_OK;
 }
 

@@ -15,6 +15,7 @@ struct constants {
 };
 
 #define EACH(ctype, expression)                \
+    I3D_SIMD                                   \
     for (int64_t i = 0; i < count; i++) {      \
         ctype x = in[i];                       \
         out[i] = (expression);                 \
