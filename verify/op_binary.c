@@ -21,7 +21,6 @@
             ROW_LOOP(ctype, a[i * step_a], b[i * step_b], expression) \
     } while (0)
 #define ROW_LOOP(ctype, at_a, at_b, expression)                 \
-    I3D_SIMD                                                    \
     for (int64_t i = 0; i < length; i++) {                      \
         ctype x = at_a, y = at_b;                               \
         out[i] = (expression);                                  \

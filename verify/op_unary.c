@@ -15,12 +15,16 @@ struct constants {
 };
 
 #define EACH(ctype, expression)                \
-    I3D_SIMD                                   \
     for (int64_t i = 0; i < count; i++) {      \
         ctype x = in[i];                       \
         out[i] = (expression);                 \
     }                                          \
     break
+
+/* The same for what vector instructions can do. */
+#define EACH_SIMD(expression) \
+    I3D_SIMD                  \
+    EACH(float, expression)
 
 static float sigmoid(float x)
 {
@@ -52,10 +56,10 @@ static void float_piece(int variant, const struct constants *constants, const fl
 {
     float alpha = constants->alpha, beta = constants->beta;
     switch (variant) {
-    case I3D_ABS: EACH(float, fabsf(x));
-    case I3D_NEG: EACH(float, -x);
-    case I3D_RELU: EACH(float, x < 0 ? 0 : x);
-    case I3D_LEAKY_RELU: EACH(float, x < 0 ? alpha * x : x);
+    case I3D_ABS: EACH_SIMD(fabsf(x));
+    case I3D_NEG: EACH_SIMD(-x);
+    case I3D_RELU: EACH_SIMD(x < 0 ? 0 : x);
+    case I3D_LEAKY_RELU: EACH_SIMD(x < 0 ? alpha * x : x);
     case I3D_ELU: EACH(float, x < 0 ? alpha * expm1f(x) : x);
     case I3D_SELU: EACH(float, x > 0 ? beta * x : beta * alpha * expm1f(x));
     case I3D_SIGMOID: EACH(float, sigmoid(x));

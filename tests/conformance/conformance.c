@@ -245,7 +245,7 @@ static int not_hidden(const struct dirent *entry)
 /* Runs the cases of one suite; false if it is not there. */
 static bool run_suite(const char *folder, const char *suite, int counts[3])
 {
-    char path[PATH_MAX], reason[REASON_SIZE];
+    char path[PATH_MAX / 2], reason[REASON_SIZE];
     struct dirent **entries;
     snprintf(path, sizeof path, "%s/%s", folder, suite);
     int count = scandir(path, &entries, not_hidden, alphasort);
