@@ -1,6 +1,7 @@
 /* The forward pass: runs a model in float32 (int64 and bool where ONNX has
- * them). Weights are loaded when their node runs and let go after it; an
- * activation is freed as soon as its last reader is done. */
+ * them); tensors of other float types become float32, of other integers int64.
+ * Weights are loaded when their node runs and let go after it; an activation is
+ * freed as soon as its last reader is done. */
 #pragma once
 
 #include "model/model.h"
@@ -21,7 +22,9 @@ void i3d_array_free(struct i3d_array *array);
 enum i3d_time_padding {
     I3D_TIME_AS_DEPLOYED, /* what the file says */
     I3D_TIME_EDGE,        /* convolutions and pools see the first and last frame repeated where
-                             the file pads time with zeros (or pools ignore the padding) */
+                             the file pads time with zeros (or pools ignore the padding), in
+                             the node's own pads or in a Pad node; so do transposed
+                             convolutions beyond the clip's ends */
 };
 
 struct i3d_run_options {
@@ -35,8 +38,9 @@ typedef enum i3d_status i3d_observer(void *context, const struct i3d_node *node,
                                      struct i3d_error *error);
 
 /* Runs the graph. inputs are in the order of model->inputs and stay the
- * caller's; outputs (model->output_count of them, or null) are filled and
- * become the caller's. observer may be null. I3D_UNSUPPORTED names the first
+ * caller's; their sizes need not be the declared ones. outputs
+ * (model->output_count of them, or null) are filled and become the caller's.
+ * observer may be null. I3D_UNSUPPORTED names the first
  * operator that the engine lacks, before anything is computed. */
 enum i3d_status i3d_run(const struct i3d_model *model, const struct i3d_array *inputs,
                         const struct i3d_run_options *options, i3d_observer *observer,
