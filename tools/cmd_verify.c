@@ -83,16 +83,17 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 
 static void print_table(const struct i3d_proof *proof)
 {
-    printf("%-40s %-18s %-9s %10s %10s %6s  %s\n", "layer", "operator", "kernels", "absolute",
-           "relative", "frame", "verdict");
+    printf("%-40s %-18s %-18s %-7s %9s %9s %5s  %s\n", "layer", "operator", "shape", "weights",
+           "absolute", "relative", "frame", "verdict");
     for (size_t i = 0; i < proof->layer_count; i++) {
         const struct i3d_layer_verdict *layer = &proof->layers[i];
-        char name[160], note[4 * sizeof layer->audit_note];
-        printf("%-40s %-18s %-9s %10.2e %10.2e %6lld  %s\n",
+        char name[160], shape[64], note[4 * sizeof layer->audit_note];
+        printf("%-40s %-18s %-18s %-7s %9.2e %9.2e %5lld  %s\n",
                i3d_printable(layer->name, name, sizeof name), layer->operation,
+               i3d_shape_string(layer->rank, layer->dims, shape, sizeof shape),
                !layer->has_weights ? "-" : layer->audit_good ? "equal" : "DIFFER",
                layer->max_absolute, layer->max_relative, (long long)layer->worst_frame,
-               layer->good ? "ok" : "FAIL");
+               layer->good && layer->audit_good ? "ok" : "FAIL");
         if (layer->audit_note[0])
             printf("    %s\n", i3d_printable(layer->audit_note, note, sizeof note));
     }
@@ -101,22 +102,23 @@ static void print_table(const struct i3d_proof *proof)
 static void print_verdict(const struct i3d_proof *proof, const struct arguments *arguments)
 {
     double worst = 0;
-    size_t kernels = 0;
+    size_t weighted = 0;
     char name[512];
     for (size_t i = 0; i < proof->layer_count; i++) {
-        kernels += proof->layers[i].has_weights;
+        weighted += proof->layers[i].has_weights;
         if (proof->layers[i].max_relative > worst)
             worst = proof->layers[i].max_relative;
     }
     if (proof->good)
         printf("PASS: %zu layers agree at every frame, worst relative error %.1e (tolerance "
-               "%.0e); %zu kernels audited\n",
-               proof->layer_count, worst, arguments->proof.tolerance, kernels);
+               "%.0e); weights of %zu layers audited\n",
+               proof->layer_count, worst, arguments->proof.tolerance, weighted);
     else if (proof->first_bad >= 0)
         printf("FAIL: first at %s\n",
                i3d_printable(proof->layers[proof->first_bad].name, name, sizeof name));
     else
-        printf("FAIL: the outputs could not be paired\n");
+        printf("FAIL: the networks cannot be paired to the end: %s\n",
+               i3d_printable(proof->obstacle, name, sizeof name));
 }
 
 /* JSON has no NaN and no infinity; null says that there is no number. */
@@ -137,7 +139,7 @@ static json_t *layer_to_json(const struct i3d_layer_verdict *layer)
                              number(layer->max_absolute), "max_relative",
                              number(layer->max_relative),
                              "worst_frame", (json_int_t)layer->worst_frame, "audited",
-                             layer->has_weights, "good", layer->good, "note", layer->audit_note);
+                             layer->has_weights, "good", layer->good && layer->audit_good, "note", layer->audit_note);
     return json;
 }
 
@@ -148,14 +150,16 @@ static enum i3d_status print_json(const struct i3d_proof *proof,
     for (size_t i = 0; i < proof->layer_count; i++)
         json_array_append_new(layers, layer_to_json(&proof->layers[i]));
     json_t *first_bad = json_null();
-    char name[512];
+    char name[512], obstacle[2 * sizeof proof->obstacle];
     if (proof->first_bad >= 0)
         first_bad = json_string(
             i3d_printable(proof->layers[proof->first_bad].name, name, sizeof name));
-    json_t *json = json_pack("{s:b, s:o, s:f, s:I, s:I, s:o}", "pass", proof->good, "first_bad",
+    json_t *json = json_pack("{s:b, s:o, s:f, s:I, s:I, s:s, s:o}", "pass", proof->good, "first_bad",
                              first_bad, "tolerance", arguments->proof.tolerance, "unpaired_2d",
                              (json_int_t)proof->unpaired_2d, "unpaired_3d",
-                             (json_int_t)proof->unpaired_3d, "layers", layers);
+                             (json_int_t)proof->unpaired_3d, "obstacle",
+                             i3d_printable(proof->obstacle, obstacle, sizeof obstacle), "layers",
+                             layers);
     if (!json)
         return i3d_fail_memory(error);
     json_dumpf(json, stdout, JSON_INDENT(2));

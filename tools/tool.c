@@ -40,6 +40,8 @@ int tool_finish(int status)
 {
     if (!fflush(stdout) && !ferror(stdout))
         return status;
+    if (errno == EPIPE) /* the reader has seen enough */
+        return status;
     struct i3d_error error;
     i3d_fail_errno(&error, "cannot write");
     i3d_error_file(&error, "standard output");

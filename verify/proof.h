@@ -10,8 +10,10 @@
 #include "model/model.h"
 
 struct i3d_proof_options {
-    int64_t frames;    /* length of the boring video */
-    int64_t height, width; /* used where the 2D graph leaves them open; 0: 224 */
+    int64_t frames;    /* length of the boring video; 0: the clip that the 3D file is for,
+                          64 if it is for any */
+    int64_t height, width; /* used where the 2D graph leaves them open; 0: the 3D file's, or
+                              224 */
     uint64_t seed;     /* of the image, standard normal values */
     double tolerance;  /* largest error, relative to the layer's largest activation */
     int threads;
@@ -35,6 +37,7 @@ struct i3d_proof {
     struct i3d_layer_verdict *layers; /* in the 2D graph's order; malloc'ed */
     size_t layer_count;
     size_t unpaired_2d, unpaired_3d;  /* values of compute nodes left without a partner */
+    char obstacle[256];               /* where the graphs first part ways; "": nowhere */
     bool good;                        /* everything paired agrees, outputs are paired, audit good */
     int64_t first_bad;                /* index in layers, or -1 */
 };

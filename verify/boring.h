@@ -1,0 +1,32 @@
+/* The boring video: one image for the 2D network, the same image as every frame
+ * for the 3D one, and the comparison of what the two make of it. */
+#pragma once
+
+#include "verify/engine.h"
+
+/* Sizes of the comparison's inputs. */
+struct i3d_boring {
+    int64_t flat_channels, channels; /* of the image, of the video */
+    int64_t frames, height, width;
+    uint64_t seed;
+};
+
+/* A 1×C×H×W image and a 1×C'×T×H×W video of it, standard normal values from a
+ * counter-based generator (SplitMix64; pairs of numbers through Box and Muller's
+ * transform). With C' unlike C all channels of both are the same grey image,
+ * which is the input that other channel counts are made for. */
+enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_array *image,
+                                 struct i3d_array *video, struct i3d_error *error);
+
+struct i3d_difference {
+    bool comparable;      /* the shapes go together */
+    double max_absolute;  /* NaN if there is one on either side */
+    double largest;       /* |activation| in 2D */
+    int64_t worst_frame;
+};
+
+/* Compares a 2D activation with every frame of a 3D one: N×C×H×W with
+ * N×C×T×H×W, with N×C×(T·H)×W, or with anything that has one axis more; or with
+ * the same elements, where time is gone. */
+void i3d_compare_frames(const struct i3d_array *flat, const struct i3d_array *inflated,
+                        struct i3d_difference *difference);
