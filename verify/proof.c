@@ -1,6 +1,8 @@
 #include "verify/audit.h"
 #include "verify/boring.h"
 
+#include "converters/inflate.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,11 +221,23 @@ static enum i3d_status prove(struct prover *prover, struct i3d_error *error)
     return status;
 }
 
-enum i3d_status i3d_prove(const struct i3d_model *flat, const struct i3d_model *inflated,
-                          const struct i3d_proof_options *options, struct i3d_proof *proof,
-                          struct i3d_error *error)
+/* A copy whose weights are all stored tensors, whatever made them in the file. */
+static enum i3d_status settle(const struct i3d_model *model, struct i3d_model **settled,
+                              struct i3d_error *error)
 {
-    *proof = (struct i3d_proof){ .first_bad = -1 };
+    enum i3d_status status = i3d_model_copy(model, settled, error);
+    if (!status)
+        status = i3d_resolve_constants(*settled, error);
+    if (status && model->path)
+        i3d_error_file(error, model->path);
+    return status;
+}
+
+static enum i3d_status prove_settled(const struct i3d_model *flat,
+                                     const struct i3d_model *inflated,
+                                     const struct i3d_proof_options *options,
+                                     struct i3d_proof *proof, struct i3d_error *error)
+{
     struct i3d_index *flat_index = i3d_index_new(flat);
     struct i3d_index *inflated_index = i3d_index_new(inflated);
     struct prover prover = { .flat = { flat, flat_index },
@@ -240,6 +254,21 @@ enum i3d_status i3d_prove(const struct i3d_model *flat, const struct i3d_model *
     free(prover.next_inflated);
     i3d_index_free(flat_index);
     i3d_index_free(inflated_index);
+    return status;
+}
+
+enum i3d_status i3d_prove(const struct i3d_model *flat, const struct i3d_model *inflated,
+                          const struct i3d_proof_options *options, struct i3d_proof *proof,
+                          struct i3d_error *error)
+{
+    struct i3d_model *settled = NULL;
+    *proof = (struct i3d_proof){ .first_bad = -1 };
+    enum i3d_status status = settle(flat, &proof->flat, error);
+    if (!status)
+        status = settle(inflated, &settled, error);
+    if (!status)
+        status = prove_settled(proof->flat, settled, options, proof, error);
+    i3d_model_free(settled);
     if (status)
         i3d_proof_free(proof);
     return status;
@@ -248,5 +277,6 @@ enum i3d_status i3d_prove(const struct i3d_model *flat, const struct i3d_model *
 void i3d_proof_free(struct i3d_proof *proof)
 {
     free(proof->layers);
+    i3d_model_free(proof->flat);
     *proof = (struct i3d_proof){ .first_bad = -1 };
 }

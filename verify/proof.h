@@ -20,7 +20,7 @@ struct i3d_proof_options {
 };
 
 struct i3d_layer_verdict {
-    const char *name;       /* the 2D value's name; lives as long as the 2D model */
+    const char *name;       /* the 2D value's name; lives as long as the proof */
     const char *operation;  /* op_type of the 2D node */
     int rank;
     int64_t dims[I3D_MAX_RANK]; /* of the 3D activation */
@@ -36,6 +36,7 @@ struct i3d_layer_verdict {
 struct i3d_proof {
     struct i3d_layer_verdict *layers; /* in the 2D graph's order; malloc'ed */
     size_t layer_count;
+    struct i3d_model *flat;           /* the 2D network as it was paired; owned */
     size_t unpaired_2d, unpaired_3d;  /* values of compute nodes left without a partner */
     char obstacle[256];               /* where the graphs first part ways; "": nowhere */
     bool good;                        /* everything paired agrees, outputs are paired, audit good */
