@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 1 << 20, LINK_LIMIT = 40, NAME_ATTEMPTS = 100 };
+enum { BUFFER_SIZE = 1 << 20, LINK_LIMIT = 40, NAME_ATTEMPTS = 100, SEND_SIZE = 8 << 20 };
 
 struct i3d_output {
     struct i3d_output *_Atomic next; /* among the open ones */
@@ -25,6 +25,7 @@ struct i3d_output {
     ino_t inode;
     char *buffer;
     size_t used;
+    uint64_t unsent; /* bytes written since the disk was last told to begin */
 };
 
 /* Changed only by single stores, so that a signal handler may walk it at any
@@ -228,6 +229,17 @@ const char *i3d_output_path(const struct i3d_output *output)
     return output->path;
 }
 
+/* Has the kernel begin to write to the disk what is there so far: the fsync at
+ * the end then waits for the last part only. Nothing depends on its success. */
+static void send_on(struct i3d_output *output, size_t length)
+{
+    output->unsent += length;
+    if (output->unsent < SEND_SIZE || !output->temporary)
+        return;
+    output->unsent = 0;
+    sync_file_range(output->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static enum i3d_status write_all(struct i3d_output *output, const char *bytes, size_t length,
                                  struct i3d_error *error)
 {
@@ -239,6 +251,7 @@ static enum i3d_status write_all(struct i3d_output *output, const char *bytes, s
             return cannot_write(output->path, error);
         bytes += wrote;
         length -= (size_t)wrote;
+        send_on(output, (size_t)wrote);
     }
     return I3D_OK;
 }
@@ -280,6 +293,7 @@ enum i3d_status i3d_output_write_at(struct i3d_output *output, uint64_t offset,
         from += wrote;
         offset += (uint64_t)wrote;
         length -= (size_t)wrote;
+        send_on(output, (size_t)wrote);
     }
     return I3D_OK;
 }

@@ -210,6 +210,7 @@ struct i3d_source *i3d_source_view(struct i3d_source *base, const struct i3d_vie
     if (!size || !i3d_view_is_valid(view, base->length / size))
         return NULL;
     struct i3d_view whole = *view;
+    i3d_view_drop_idle_taps(&whole);
     if (base->kind == VIEW && base->view.whole->dtype == view->dtype
         && i3d_view_compose(&whole, base->view.whole))
         base = base->view.base;

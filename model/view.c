@@ -2,6 +2,13 @@
 
 #include <string.h>
 
+/* Division is as exact in vectors; -O2 alone would go one by one. */
+#ifdef _OPENMP
+#define I3D_VECTORISE _Pragma("omp simd")
+#else
+#define I3D_VECTORISE
+#endif
+
 int64_t i3d_view_elements(const struct i3d_view *view)
 {
     int64_t count = 1;
@@ -30,15 +37,17 @@ bool i3d_view_is_valid(const struct i3d_view *view, uint64_t base_elements)
     return (uint64_t)last < base_elements && count <= INT64_MAX / 8;
 }
 
+void i3d_view_drop_idle_taps(struct i3d_view *view)
+{
+    bool divides = false;
+    for (int64_t i = 0; view->tap_axis >= 0 && i < view->dims[view->tap_axis]; i++)
+        divides |= view->divisors[i] != 1;
+    if (!divides)
+        view->tap_axis = -1;
+}
+
 void i3d_view_simplify(struct i3d_view *view)
 {
-    if (view->tap_axis >= 0) {
-        bool divides = false;
-        for (int64_t i = 0; i < view->dims[view->tap_axis]; i++)
-            divides |= view->divisors[i] != 1;
-        if (!divides)
-            view->tap_axis = -1;
-    }
     int rank = 0, tap_axis = -1;
     for (int k = 0; k < view->rank; k++) {
         int64_t dim = view->dims[k], stride = view->strides[k];
@@ -141,10 +150,12 @@ static void divide(enum i3d_dtype dtype, void *values, int64_t count, int32_t di
         return;
     if (dtype == I3D_FLOAT32) {
         float *x = values, by = (float)divisor;
+        I3D_VECTORISE
         for (int64_t i = 0; i < count; i++)
             x[i] /= by;
     } else if (dtype == I3D_FLOAT64) {
         double *x = values, by = divisor;
+        I3D_VECTORISE
         for (int64_t i = 0; i < count; i++)
             x[i] /= by;
     } else if (dtype == I3D_FLOAT16) {

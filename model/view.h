@@ -12,6 +12,10 @@ int64_t i3d_view_elements(const struct i3d_view *view);
  * lies outside a base of base_elements. */
 bool i3d_view_is_valid(const struct i3d_view *view, uint64_t base_elements);
 
+/* Forgets taps that divide by 1 throughout: a kernel of one frame is a plain
+ * view, which composes with any other. */
+void i3d_view_drop_idle_taps(struct i3d_view *view);
+
 /* The same elements in the same order with as few dims as possible: what the
  * loops run over. */
 void i3d_view_simplify(struct i3d_view *view);
