@@ -113,7 +113,7 @@ void i3d_hdf5_free_plan(struct i3d_hdf5_layout *layout)
 
 /* Property lists that the datasets and groups share. */
 struct properties {
-    hid_t file, group, links, dataset;
+    hid_t file, access, group, dataset;
 };
 
 static bool make_properties(struct properties *properties)
@@ -121,13 +121,14 @@ static bool make_properties(struct properties *properties)
     *properties = (struct properties){
         .file = H5Pcreate(H5P_FILE_CREATE),
         .group = H5Pcreate(H5P_GROUP_CREATE),
-        .links = H5Pcreate(H5P_LINK_CREATE),
+        .access = H5Pcreate(H5P_FILE_ACCESS),
         .dataset = H5Pcreate(H5P_DATASET_CREATE),
     };
     return H5Pset_obj_track_times(properties->file, 0) >= 0
         && H5Pset_obj_track_times(properties->group, 0) >= 0
         && H5Pset_obj_track_times(properties->dataset, 0) >= 0
-        && H5Pset_create_intermediate_group(properties->links, 1) >= 0
+        /* names and shapes in few blocks, the weights in a row behind them */
+        && H5Pset_meta_block_size(properties->access, 1 << 18) >= 0
         && H5Pset_layout(properties->dataset, H5D_CONTIGUOUS) >= 0
         && H5Pset_alloc_time(properties->dataset, H5D_ALLOC_TIME_EARLY) >= 0
         && H5Pset_fill_time(properties->dataset, H5D_FILL_TIME_NEVER) >= 0;
@@ -232,7 +233,7 @@ void i3d_hdf5_create(int socket, int memory, const void *context)
                                       .message = "the HDF5 library cannot write it" };
     errno = 0;
     hid_t file = places && make_properties(&properties)
-        ? H5Fcreate(layout->path, H5F_ACC_TRUNC, properties.file, H5P_DEFAULT)
+        ? H5Fcreate(layout->path, H5F_ACC_TRUNC, properties.file, properties.access)
         : -1;
     bool good = file >= 0 && fill_file(file, layout, &properties, places);
     int reason = errno;

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE_SIZE = 1 << 20 };
+enum { PIECE_SIZE = 1 << 18 };
 
 struct i3d_file {
     int references;
