@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 1 << 20, LINK_LIMIT = 40, NAME_ATTEMPTS = 100, SEND_SIZE = 8 << 20 };
+enum { BUFFER_SIZE = 1 << 20, LINK_LIMIT = 40, NAME_ATTEMPTS = 100, SEND_SIZE = 4 << 20 };
 
 struct i3d_output {
     struct i3d_output *_Atomic next; /* among the open ones */
