@@ -5,19 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Collects what the parts of one layer's audit say. */
-struct audit {
-    const struct i3d_side *flat, *inflated;
-    const struct i3d_pairing_entry *entry;
-    struct i3d_layer_verdict *verdict;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void object(struct audit *audit, const char *format, ...)
+void i3d_object(struct i3d_layer_verdict *verdict, const char *format, ...)
 {
-    struct i3d_layer_verdict *verdict = audit->verdict;
     if (!verdict->audit_good)
-        return; /* the first objection stands */
+        return;
     verdict->audit_good = false;
     va_list arguments;
     va_start(arguments, format);
@@ -25,26 +16,21 @@ static void object(struct audit *audit, const char *format, ...)
     va_end(arguments);
 }
 
-/* Input `position` as a stored tensor, or null. */
-static const struct i3d_tensor *parameter(const struct i3d_side *side,
-                                          const struct i3d_node *node, size_t position)
+const struct i3d_tensor *i3d_parameter(const struct i3d_structure *structure,
+                                       const struct i3d_node *node, size_t k)
 {
-    if (position >= node->input_count || !*node->inputs[position])
-        return NULL;
-    return i3d_side_tensor(side, node->inputs[position]);
+    return k < node->input_count ? i3d_structure_tensor(structure, node->inputs[k]) : NULL;
 }
 
-/* Vectors that inflation copies. */
-static enum i3d_status compare_vectors(struct audit *audit, const char *what,
-                                       const struct i3d_tensor *flat,
-                                       const struct i3d_tensor *inflated,
-                                       struct i3d_error *error)
+enum i3d_status i3d_audit_vector(const char *what, const struct i3d_tensor *flat,
+                                 const struct i3d_tensor *inflated,
+                                 struct i3d_layer_verdict *verdict, struct i3d_error *error)
 {
     double *a = NULL, *b = NULL;
     int64_t count = i3d_tensor_elements(flat);
     if (i3d_tensor_elements(inflated) != count) {
-        object(audit, "%s has %lld values, in 2D %lld", what,
-               (long long)i3d_tensor_elements(inflated), (long long)count);
+        i3d_object(verdict, "%s has %lld values, in 2D %lld", what,
+                   (long long)i3d_tensor_elements(inflated), (long long)count);
         return I3D_OK;
     }
     enum i3d_status status = i3d_tensor_load_double(flat, &a, error);
@@ -53,29 +39,12 @@ static enum i3d_status compare_vectors(struct audit *audit, const char *what,
     for (int64_t i = 0; i < count && !status; i++) {
         if (a[i] == b[i])
             continue;
-        object(audit, "%s of channel %lld is %.9g, in 2D %.9g", what, (long long)i, b[i], a[i]);
+        i3d_object(verdict, "%s of channel %lld is %.9g, in 2D %.9g", what, (long long)i, b[i],
+                   a[i]);
         break;
     }
     free(a);
     free(b);
-    return status;
-}
-
-static enum i3d_status audit_batch_norm(struct audit *audit, const struct i3d_node *flat,
-                                        const struct i3d_node *inflated, struct i3d_error *error)
-{
-    static const char *const names[] = { "gamma", "beta", "mean", "variance" };
-    enum i3d_status status = I3D_OK;
-    audit->verdict->has_weights = true;
-    for (size_t i = 0; i < 4 && !status; i++) {
-        const struct i3d_tensor *a = parameter(audit->flat, flat, i + 1);
-        const struct i3d_tensor *b = parameter(audit->inflated, inflated, i + 1);
-        if (a && b)
-            status = compare_vectors(audit, names[i], a, b, error);
-    }
-    float a = i3d_float(flat, "epsilon", 1e-5f), b = i3d_float(inflated, "epsilon", 1e-5f);
-    if (a != b)
-        object(audit, "epsilon is %g, in 2D %g", (double)b, (double)a);
     return status;
 }
 
@@ -90,91 +59,108 @@ static int64_t spatial(const struct i3d_node *node, const char *name, size_t k, 
 
 /* What activations would show too, but could not name. Pads are left to the
  * activations: Pad nodes, auto_pad and explicit pads say the same in many ways. */
-static void audit_geometry(struct audit *audit, const struct i3d_node *flat,
-                           const struct i3d_node *inflated)
+static void audit_geometry(const struct i3d_node *flat, const struct i3d_node *inflated,
+                           struct i3d_layer_verdict *verdict)
 {
+    static const char *const names[] = { "strides", "dilations", "kernel_shape" };
     if (strcmp(flat->op_type, inflated->op_type))
         return; /* Gemm and Conv, GlobalAveragePool and AveragePool */
-    static const char *const names[] = { "strides", "dilations" };
-    for (size_t i = 0; i < 2; i++)
+    bool pool = i3d_is(flat, "MaxPool") || i3d_is(flat, "AveragePool");
+    for (size_t i = 0; i < (pool ? 3 : 2); i++) {
         for (size_t k = 0; k < 2; k++) {
             int64_t a = spatial(flat, names[i], k, 1), b = spatial(inflated, names[i], k, 1);
             if (a != b)
-                object(audit, "%s along %s are %lld, in 2D %lld", names[i],
-                       k ? "width" : "height", (long long)b, (long long)a);
+                i3d_object(verdict, "%s along %s is %lld, in 2D %lld", names[i],
+                           k ? "width" : "height", (long long)b, (long long)a);
         }
-    if (i3d_int(flat, "group", 1) != i3d_int(inflated, "group", 1))
-        object(audit, "group is %lld, in 2D %lld", (long long)i3d_int(inflated, "group", 1),
-               (long long)i3d_int(flat, "group", 1));
-    if (i3d_is(flat, "MaxPool") || i3d_is(flat, "AveragePool"))
-        for (size_t k = 0; k < 2; k++) {
-            int64_t a = spatial(flat, "kernel_shape", k, 1);
-            int64_t b = spatial(inflated, "kernel_shape", k, 1);
-            if (a != b)
-                object(audit, "the pool is %lld along %s, in 2D %lld", (long long)b,
-                       k ? "width" : "height", (long long)a);
-        }
+    }
+    int64_t a = i3d_int(flat, "group", 1), b = i3d_int(inflated, "group", 1);
+    if (a != b)
+        i3d_object(verdict, "group is %lld, in 2D %lld", (long long)b, (long long)a);
 }
 
-static enum i3d_status audit_linear(struct audit *audit, const struct i3d_node *flat,
-                                    const struct i3d_node *inflated, struct i3d_error *error)
+/* A bias that is missing stands for zeros. */
+static enum i3d_status audit_bias(const struct i3d_tensor *flat,
+                                  const struct i3d_tensor *inflated,
+                                  struct i3d_layer_verdict *verdict, struct i3d_error *error)
 {
-    const struct i3d_tensor *a = parameter(audit->flat, flat, 1);
-    const struct i3d_tensor *b = parameter(audit->inflated, inflated, 1);
-    if (!a || !b)
-        return I3D_OK; /* computed kernels show in the activations */
-    struct i3d_layer_verdict *verdict = audit->verdict;
-    verdict->has_weights = true;
-    bool reads_input = i3d_index_input(audit->flat->index, flat->inputs[0]) != I3D_NOWHERE;
-    enum i3d_status status =
-        i3d_audit_kernel(flat, a, b, reads_input, audit->entry->folded, &verdict->audit_good,
-                         verdict->audit_note, sizeof verdict->audit_note, error);
-    const struct i3d_tensor *bias_a = parameter(audit->flat, flat, 2);
-    const struct i3d_tensor *bias_b = parameter(audit->inflated, inflated, 2);
-    if (status || audit->entry->folded)
+    if (flat && inflated)
+        return i3d_audit_vector("bias", flat, inflated, verdict, error);
+    const struct i3d_tensor *only = flat ? flat : inflated;
+    double *values;
+    enum i3d_status status = only ? i3d_tensor_load_double(only, &values, error) : I3D_OK;
+    if (status || !only)
         return status;
-    if (bias_a && bias_b)
-        return compare_vectors(audit, "bias", bias_a, bias_b, error);
-    if (bias_a || bias_b)
-        object(audit, "the bias is there in %s only", bias_a ? "2D" : "3D");
+    int64_t count = i3d_tensor_elements(only);
+    for (int64_t i = 0; i < count; i++)
+        if (!(values[i] == 0))
+            i3d_object(verdict, "there is a bias in %s only", flat ? "2D" : "3D");
+    free(values);
     return I3D_OK;
 }
 
-/* The node whose kernel stands for the entry: behind a folded BatchNormalization
- * it is the convolution. */
-static const struct i3d_node *kernel_node(const struct i3d_side *side, int64_t position)
+static enum i3d_status audit_kernel(const struct i3d_pairing *pairing, const struct i3d_node *flat,
+                                    const struct i3d_node *inflated,
+                                    struct i3d_layer_verdict *verdict, struct i3d_error *error)
 {
-    const struct i3d_node *node = &side->model->nodes[position];
-    for (size_t steps = 0; steps < side->model->node_count && !i3d_is_linear(node); steps++) {
-        int64_t before = node->input_count ? i3d_index_producer(side->index, node->inputs[0])
-                                           : I3D_NOWHERE;
-        if (before == I3D_NOWHERE)
-            break;
-        node = &side->model->nodes[before];
-    }
-    return node;
+    struct i3d_kernel_pair kernels = {
+        .flat_node = flat,
+        .inflated_node = inflated,
+        .flat = i3d_parameter(pairing->flat, flat, 1),
+        .inflated = i3d_parameter(pairing->inflated, inflated, 1),
+        .reads_input = i3d_origin_of(pairing->flat, flat->inputs[0]).node < 0,
+    };
+    enum i3d_status status = i3d_audit_kernel(&kernels, verdict, error);
+    if (status || !verdict->has_weights)
+        return status;
+    return audit_bias(i3d_parameter(pairing->flat, flat, 2),
+                      i3d_parameter(pairing->inflated, inflated, 2), verdict, error);
 }
 
-enum i3d_status i3d_audit_layer(const struct i3d_side *flat, const struct i3d_side *inflated,
-                                const struct i3d_pairing_entry *entry,
+/* Constants of other operators, in order: operands of sums and products, slopes,
+ * scales of normalizations. Broadcasting may have given them another shape. */
+static enum i3d_status audit_constants(const struct i3d_pairing *pairing,
+                                       const struct i3d_node *flat,
+                                       const struct i3d_node *inflated,
+                                       struct i3d_layer_verdict *verdict, struct i3d_error *error)
+{
+    static const char *const names[] = { "Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max",
+                                         "InstanceNormalization", "LayerNormalization" };
+    bool listed = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        listed |= i3d_is(flat, names[i]);
+    enum i3d_status status = I3D_OK;
+    for (size_t a = 0, b = 0; listed && !status; a++, b++) {
+        while (a < flat->input_count && !i3d_parameter(pairing->flat, flat, a))
+            a++;
+        while (b < inflated->input_count && !i3d_parameter(pairing->inflated, inflated, b))
+            b++;
+        if (a >= flat->input_count || b >= inflated->input_count)
+            break;
+        const struct i3d_tensor *mine = i3d_parameter(pairing->flat, flat, a);
+        const struct i3d_tensor *theirs = i3d_parameter(pairing->inflated, inflated, b);
+        verdict->has_weights = true;
+        status = i3d_audit_vector("the constant", mine, theirs, verdict, error);
+    }
+    return status;
+}
+
+enum i3d_status i3d_audit_layer(const struct i3d_pairing *pairing, size_t flat,
                                 struct i3d_layer_verdict *verdict, struct i3d_error *error)
 {
-    struct audit audit = { flat, inflated, entry, verdict };
+    const struct i3d_node_pair *pair = &pairing->nodes[flat];
+    const struct i3d_node *nodes = pairing->flat->model->nodes;
+    const struct i3d_node *others = pairing->inflated->model->nodes;
     verdict->audit_good = true;
-    if (entry->output)
-        return I3D_OK;
-    const struct i3d_node *a = &flat->model->nodes[entry->flat_node];
-    const struct i3d_node *b = &inflated->model->nodes[entry->inflated_node];
-    if (entry->folded) {
-        a = kernel_node(flat, entry->flat_node);
-        b = kernel_node(inflated, entry->inflated_node);
+    if (pair->folded) {
+        audit_geometry(&nodes[pair->flat_kernel], &others[pair->inflated_kernel], verdict);
+        return i3d_audit_folded(pairing, flat, verdict, error);
     }
-    enum i3d_status status = I3D_OK;
-    if (i3d_is(a, "BatchNormalization"))
-        status = audit_batch_norm(&audit, a, b, error);
-    else if (i3d_is_linear(a) && !i3d_is(a, "ConvTranspose"))
-        status = audit_linear(&audit, a, b, error);
-    if (!status)
-        audit_geometry(&audit, a, b);
-    return status;
+    const struct i3d_node *node = &nodes[flat], *other = &others[pair->inflated];
+    audit_geometry(node, other, verdict);
+    if (i3d_is(node, "BatchNormalization"))
+        return i3d_audit_norm(pairing, flat, verdict, error);
+    if (i3d_is_kernel(pairing->flat, node))
+        return audit_kernel(pairing, node, other, verdict, error);
+    return audit_constants(pairing, node, other, verdict, error);
 }

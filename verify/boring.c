@@ -5,6 +5,53 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int64_t declared(const struct i3d_value *input, int axis, int64_t fallback)
+{
+    return input->dims[axis].value > 0 ? input->dims[axis].value : fallback;
+}
+
+/* Height or width: fixed by the 2D graph, asked for, or fixed by the 3D one. */
+static enum i3d_status settle_side(int64_t flat, int64_t asked, int64_t inflated,
+                                   const char *name, int64_t *side, struct i3d_error *error)
+{
+    *side = flat > 0 ? flat : asked > 0 ? asked : inflated > 0 ? inflated : 224;
+    if (inflated <= 0 || inflated == *side)
+        return I3D_OK;
+    return i3d_fail(error, flat > 0 ? I3D_UNSUPPORTED : I3D_USAGE,
+                    "the 3D network is for a %s of %lld, the image has %lld", name,
+                    (long long)inflated, (long long)*side);
+}
+
+enum i3d_status i3d_boring_sizes(const struct i3d_model *flat, const struct i3d_model *inflated,
+                                 const struct i3d_proof_options *options,
+                                 struct i3d_boring *boring, struct i3d_error *error)
+{
+    if (flat->input_count != 1 || flat->inputs[0].rank != 4)
+        return i3d_fail(error, I3D_UNSUPPORTED, "the 2D network does not take one N×C×H×W image");
+    if (inflated->input_count != 1 || inflated->inputs[0].rank != 5 || inflated->time_axis != 2)
+        return i3d_fail(error, I3D_UNSUPPORTED,
+                        "the 3D network does not take one N×C×T×H×W video");
+    const struct i3d_value *image = &flat->inputs[0], *video = &inflated->inputs[0];
+    if (declared(image, 0, 1) != 1 || declared(video, 0, 1) != 1)
+        return i3d_fail(error, I3D_UNSUPPORTED, "networks for a fixed batch of more than one");
+    int64_t fixed = declared(video, 2, 0);
+    if (fixed && options->frames && fixed != options->frames)
+        return i3d_fail(error, I3D_USAGE, "the 3D file is for clips of %lld frames, not %lld",
+                        (long long)fixed, (long long)options->frames);
+    *boring = (struct i3d_boring){
+        .flat_channels = declared(image, 1, 3),
+        .channels = declared(video, 1, declared(image, 1, 3)),
+        .frames = fixed ? fixed : options->frames ? options->frames : 64,
+        .seed = options->seed,
+    };
+    enum i3d_status status = settle_side(declared(image, 2, 0), options->height,
+                                         declared(video, 3, 0), "height", &boring->height, error);
+    if (!status)
+        status = settle_side(declared(image, 3, 0), options->width, declared(video, 4, 0), "width",
+                             &boring->width, error);
+    return status;
+}
+
 /* SplitMix64 (Steele, Lea and Flood 2014) as a function of a counter. */
 static uint64_t mix(uint64_t seed, uint64_t counter)
 {
@@ -112,18 +159,19 @@ static float frame_difference(const float *flat, const float *inflated, int64_t 
     return good ? largest : NAN;
 }
 
-void i3d_compare_frames(const struct i3d_array *flat, const struct i3d_array *inflated,
-                        struct i3d_difference *difference)
+enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
+                                   const struct i3d_array *inflated, int threads,
+                                   struct i3d_difference *difference, struct i3d_error *error)
 {
     int64_t outer, frames, inner;
     *difference = (struct i3d_difference){ .max_absolute = NAN };
-    difference->comparable = line_up(flat, inflated, &outer, &frames, &inner);
-    float *by_frame = difference->comparable ? malloc((size_t)frames * sizeof *by_frame) : NULL;
-    if (!by_frame) {
-        difference->comparable = false;
-        return;
-    }
-    I3D_PARALLEL_FOR(omp_get_max_threads())
+    if (!line_up(flat, inflated, &outer, &frames, &inner))
+        return I3D_OK;
+    float *by_frame = malloc((size_t)frames * sizeof *by_frame);
+    if (!by_frame)
+        return i3d_fail_memory(error);
+    difference->comparable = true;
+    I3D_PARALLEL_FOR(threads > 0 ? threads : omp_get_max_threads())
     for (int64_t t = 0; t < frames; t++)
         by_frame[t] = frame_difference(flat->data, inflated->data, outer, frames, inner, t);
     const float *a = flat->data;
@@ -139,4 +187,5 @@ void i3d_compare_frames(const struct i3d_array *flat, const struct i3d_array *in
             break;
     }
     free(by_frame);
+    return I3D_OK;
 }

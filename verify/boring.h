@@ -3,6 +3,7 @@
 #pragma once
 
 #include "verify/engine.h"
+#include "verify/proof.h"
 
 /* Sizes of the comparison's inputs. */
 struct i3d_boring {
@@ -10,6 +11,14 @@ struct i3d_boring {
     int64_t frames, height, width;
     uint64_t seed;
 };
+
+/* Settles them: what the graphs declare; then options; then 64 frames of
+ * 224×224. I3D_USAGE where options contradict what the 3D graph fixes,
+ * I3D_UNSUPPORTED where the graphs contradict each other or take something else
+ * than one image and one video. */
+enum i3d_status i3d_boring_sizes(const struct i3d_model *flat, const struct i3d_model *inflated,
+                                 const struct i3d_proof_options *options,
+                                 struct i3d_boring *boring, struct i3d_error *error);
 
 /* A 1×C×H×W image and a 1×C'×T×H×W video of it, standard normal values from a
  * counter-based generator (SplitMix64; pairs of numbers through Box and Muller's
@@ -20,7 +29,7 @@ enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_arr
 
 struct i3d_difference {
     bool comparable;      /* the shapes go together */
-    double max_absolute;  /* NaN if there is one on either side */
+    double max_absolute;  /* NaN if there is one on either side, or they are not comparable */
     double largest;       /* |activation| in 2D */
     int64_t worst_frame;
 };
@@ -28,5 +37,6 @@ struct i3d_difference {
 /* Compares a 2D activation with every frame of a 3D one: N×C×H×W with
  * N×C×T×H×W, with N×C×(T·H)×W, or with anything that has one axis more; or with
  * the same elements, where time is gone. */
-void i3d_compare_frames(const struct i3d_array *flat, const struct i3d_array *inflated,
-                        struct i3d_difference *difference);
+enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
+                                   const struct i3d_array *inflated, int threads,
+                                   struct i3d_difference *difference, struct i3d_error *error);
