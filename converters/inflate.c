@@ -281,8 +281,11 @@ static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
     bool good = true;
     for (size_t i = 0; i < in->flat->opset_count; i++)
         good &= i3d_set_opset(to, in->flat->opsets[i].domain, in->flat->opsets[i].version);
-    for (size_t i = 0; i < in->flat->metadata_count; i++)
-        good &= i3d_set_metadata(to, in->flat->metadata[i].key, in->flat->metadata[i].value);
+    for (size_t i = 0; i < in->flat->metadata_count; i++) {
+        const struct i3d_pair *pair = &in->flat->metadata[i];
+        if (strcmp(pair->key, "i3dconv.dialect")) /* of the 2D file's names */
+            good &= i3d_set_metadata(to, pair->key, pair->value);
+    }
     to->ir_version = in->flat->ir_version;
     to->name = i3d_arena_string(to->arena, in->flat->name);
     to->producer = "i3dconv";

@@ -100,7 +100,7 @@ int cmd_zoo(int argc, char **argv)
         return tool_help(usage);
     if (arguments.list) {
         for (const struct i3d_architecture *known = i3d_architectures; known->name; known++)
-            printf("%-18s %s\n", known->name, known->title);
+            printf("%-26s %s\n", known->name, known->title);
         return tool_finish(I3D_OK);
     }
     struct i3d_error error;

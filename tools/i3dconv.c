@@ -2,6 +2,7 @@
 
 #include "formats/output.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +97,18 @@ static void set_signals(void)
     }
 }
 
+/* A standard stream that is closed would give its number to the first file that
+ * is opened. It is opened the wrong way round instead, so that using it fails. */
+static void fill_standard_streams(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0)
+            exit(I3D_SYSTEM);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
     set_signals();
     if (argc < 2) {
         print_help();
