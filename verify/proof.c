@@ -208,6 +208,22 @@ static void conclude(struct prover *prover)
     }
 }
 
+/* A graph that is sound for clips of any length, but not for this one: the clip
+ * is too short for its windows. */
+static enum i3d_status blame_the_clip(const struct i3d_model *inflated, int64_t frames,
+                                      struct i3d_error *error)
+{
+    struct i3d_shapes *shapes = NULL;
+    if (error && error->status == I3D_MALFORMED
+        && !i3d_infer_shapes(inflated, NULL, NULL, 0, &shapes, NULL)) {
+        error->status = I3D_USAGE;
+        i3d_error_hint(error, "a clip of %lld frames is too short, or the image too small",
+                       (long long)frames);
+    }
+    i3d_shapes_free(shapes);
+    return error ? error->status : I3D_USAGE;
+}
+
 static enum i3d_status open_structures(struct prover *prover, const struct i3d_model *flat,
                                        const struct i3d_model *inflated, struct i3d_error *error)
 {
@@ -224,7 +240,7 @@ static enum i3d_status open_structures(struct prover *prover, const struct i3d_m
     status = i3d_structure_open(inflated, &video, true, &prover->inflated, error);
     if (status && inflated->path)
         i3d_error_file(error, inflated->path);
-    return status;
+    return status ? blame_the_clip(inflated, b->frames, error) : I3D_OK;
 }
 
 static enum i3d_status prove(struct prover *prover, const struct i3d_model *flat,

@@ -624,8 +624,49 @@ static void the_clip_length_is_the_files_or_the_callers(void **unused)
     assert_true(proof.good);
     assert_int_equal(proof.layers[0].dims[2], 6); /* behind stride 2 */
     i3d_proof_free(&proof);
+    i3d_model_free(inflated);
+    const struct form any_length = { .inflated = true };
+    inflated = build(&any_length);
+    assert_int_equal(prove(flat, inflated, 2, &proof), I3D_USAGE); /* the last pool takes two */
+    i3d_proof_free(&proof);
     i3d_model_free(flat);
     i3d_model_free(inflated);
+}
+
+/* Taps that are the stride apart share their output frames: with stride 2, three
+ * taps are (1/2, 1, 1/2) of the 2D kernel. */
+static void transposed_taps_share_their_frames(void **unused)
+{
+    (void)unused;
+    static const int64_t divisors[] = { 2, 1, 2 };
+    for (int wrong = 0; wrong < 2; wrong++) {
+        struct i3d_model *models[2];
+        for (int inflated = 0; inflated < 2; inflated++) {
+            const struct form form = { .inflated = inflated };
+            struct builder b = { i3d_model_new(), &form };
+            assert_non_null(b.model);
+            int64_t taps = inflated ? 3 : 1;
+            float *values = malloc((size_t)(3 * 2 * taps * 9) * sizeof *values);
+            assert_non_null(values);
+            for (int64_t i = 0; i < 6 * taps * 9; i++) {
+                int64_t t = i / 9 % taps;
+                values[i] = weight("w", i / 9 / taps * 9 + i % 9)
+                    / (float)(!inflated ? 1 : wrong ? 3 : divisors[t]);
+            }
+            const int64_t *dims = inflated ? DIMS(3, 2, 3, 3, 3) : DIMS(3, 2, 3, 3);
+            put_tensor(&b, "w", inflated ? 5 : 4, dims, values, I3D_FLOAT32);
+            set_all(&b, put(&b, "ConvTranspose", "y", NAMES("x", "w")), "strides", 2, 2);
+            declare(&b, "y");
+            models[inflated] = b.model;
+        }
+        struct i3d_proof proof;
+        assert_int_equal(prove(models[0], models[1], 4, &proof), I3D_OK);
+        assert_true(proof.layers[0].has_weights);
+        assert_int_equal(proof.layers[0].audit_good, !wrong);
+        i3d_proof_free(&proof);
+        i3d_model_free(models[0]);
+        i3d_model_free(models[1]);
+    }
 }
 
 /* A graph of so many Relu nodes, or of another operator. */
@@ -689,6 +730,7 @@ int main(void)
         cmocka_unit_test(uneven_slices_are_found_by_the_audit_alone),
         cmocka_unit_test(damage_behind_a_folded_batch_norm_is_found),
         cmocka_unit_test(a_flow_stream_sees_a_grey_image),
+        cmocka_unit_test(transposed_taps_share_their_frames),
         cmocka_unit_test(a_layer_left_out_is_a_failure),
         cmocka_unit_test(the_clip_length_is_the_files_or_the_callers),
         cmocka_unit_test(long_graphs_need_no_stack),
