@@ -14,9 +14,7 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE = 20,                  /* seconds for the child to walk or make a file */
-    CATALOGUE_LIMIT = 256 << 20,    /* bytes */
-    BYTES_PER_SECOND = 32 << 20,    /* what a slow child still reads */
+    CATALOGUE_LIMIT = 256 << 20, /* bytes */
 };
 
 bool i3d_hdf5_recognise(const unsigned char *head, size_t head_length, uint64_t size)
@@ -77,11 +75,10 @@ static enum i3d_status read_asked(void *context, uint64_t offset, void *bytes, s
     struct i3d_hdf5_child *child = asked->child;
     if (child->loaded != (int64_t)asked->dataset) {
         struct i3d_hdf5_answer answer;
-        int seconds = PATIENCE + (int)(asked->bytes / BYTES_PER_SECOND);
         child->loaded = -1;
         enum i3d_status status = i3d_hdf5_ask(child, asked->dataset, error);
         if (!status)
-            status = i3d_hdf5_await(child, seconds, I3D_MALFORMED, &answer, error);
+            status = i3d_hdf5_await(child, I3D_MALFORMED, &answer, error);
         if (!status && answer.length != asked->bytes)
             status = i3d_fail(error, I3D_MALFORMED, "its size is not the one it was listed with");
         if (status)
@@ -228,10 +225,11 @@ enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
     struct reader reader = { .file = file, .model = model };
     struct i3d_hdf5_answer answer;
     char *bytes = NULL;
-    enum i3d_status status = i3d_hdf5_start(i3d_hdf5_serve, &input, &reader.child, error);
+    enum i3d_status status = i3d_hdf5_start(i3d_hdf5_serve, &input, input.size, &reader.child,
+                                            error);
     if (status)
         return status;
-    status = i3d_hdf5_await(reader.child, PATIENCE, I3D_MALFORMED, &answer, error);
+    status = i3d_hdf5_await(reader.child, I3D_MALFORMED, &answer, error);
     if (!status)
         status = load_catalogue(reader.child, answer.length, &bytes, error);
     if (!status) {
@@ -304,9 +302,9 @@ enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output 
     enum i3d_status status = i3d_hdf5_plan(model, path, &layout, error);
     if (status)
         return status;
-    status = i3d_hdf5_start(i3d_hdf5_create, &layout, &child, error);
+    status = i3d_hdf5_start(i3d_hdf5_create, &layout, 0, &child, error);
     if (!status) {
-        status = i3d_hdf5_await(child, PATIENCE, I3D_SYSTEM, &answer, error);
+        status = i3d_hdf5_await(child, I3D_SYSTEM, &answer, error);
         if (!status)
             status = fill_places(model, child, answer.length, output, error);
         i3d_hdf5_release(child);

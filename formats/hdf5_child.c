@@ -22,6 +22,10 @@
 #endif
 #endif
 
+/* Seconds without an answer. A child at work is stopped by its own limit long
+ * before; this is for one that sleeps, as on a network that is gone. */
+enum { PATIENCE = 600 };
+
 static void limit(int resource, rlim_t value)
 {
     struct rlimit limits;
@@ -34,7 +38,7 @@ static void limit(int resource, rlim_t value)
 
 /* What a sane file never needs, and a crafted one must not get. The address
  * sanitizer reserves terabytes of addresses, so its builds go without that one. */
-static void confine(pid_t parent)
+static void confine(pid_t parent, uint64_t mapped)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* it ended before that took hold */
@@ -46,15 +50,28 @@ static void confine(pid_t parent)
             signal(number, SIG_DFL);
     }
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_CPU, 600);
 #ifndef ADDRESS_SANITIZER
-    limit(RLIMIT_AS, (rlim_t)12 << 30);
+    limit(RLIMIT_AS, ((rlim_t)12 << 30) + mapped);
+#else
+    (void)mapped;
 #endif
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-enum i3d_status i3d_hdf5_start(i3d_hdf5_task *task, const void *context,
+void i3d_hdf5_allow_seconds(unsigned seconds)
+{
+    struct rusage used;
+    struct rlimit limits;
+    if (getrusage(RUSAGE_SELF, &used) || getrlimit(RLIMIT_CPU, &limits))
+        return;
+    limits.rlim_cur = (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1 + seconds;
+    if (limits.rlim_cur > limits.rlim_max)
+        limits.rlim_cur = limits.rlim_max;
+    setrlimit(RLIMIT_CPU, &limits);
+}
+
+enum i3d_status i3d_hdf5_start(i3d_hdf5_task *task, const void *context, uint64_t mapped,
                                struct i3d_hdf5_child **child, struct i3d_error *error)
 {
     int sockets[2];
@@ -76,7 +93,7 @@ enum i3d_status i3d_hdf5_start(i3d_hdf5_task *task, const void *context,
     (*child)->pid = fork();
     if ((*child)->pid == 0) {
         close(sockets[0]);
-        confine(parent);
+        confine(parent, mapped);
         task(sockets[1], (*child)->memory, context);
         _exit(0);
     }
@@ -136,24 +153,24 @@ static enum i3d_status explain_death(struct i3d_hdf5_child *child, enum i3d_stat
     while (waitpid(child->pid, &how, 0) < 0 && errno == EINTR)
         continue;
     child->pid = -1;
+    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
+        return i3d_fail(error, on_death, "the HDF5 library comes to no end with it");
     if (WIFSIGNALED(how))
         return i3d_fail(error, on_death, "the HDF5 library crashed on it (signal %d, %s)",
                         WTERMSIG(how), strsignal(WTERMSIG(how)));
     return i3d_fail(error, on_death, "the HDF5 library gave up on it");
 }
 
-enum i3d_status i3d_hdf5_await(struct i3d_hdf5_child *child, int seconds,
-                               enum i3d_status on_death, struct i3d_hdf5_answer *answer,
-                               struct i3d_error *error)
+enum i3d_status i3d_hdf5_await(struct i3d_hdf5_child *child, enum i3d_status on_death,
+                               struct i3d_hdf5_answer *answer, struct i3d_error *error)
 {
     if (child->pid < 0)
         return i3d_fail(error, on_death, "the HDF5 library crashed on it before");
-    int got = receive(child->socket, answer, sizeof *answer, seconds * 1000);
+    int got = receive(child->socket, answer, sizeof *answer, PATIENCE * 1000);
     if (got < 0) {
         kill(child->pid, SIGKILL);
         explain_death(child, on_death, NULL);
-        return i3d_fail(error, on_death, "the HDF5 library is still busy with it after %d s",
-                        seconds);
+        return i3d_fail(error, on_death, "the HDF5 library is silent since %d s", PATIENCE);
     }
     if (got == 0)
         return explain_death(child, on_death, error);

@@ -31,20 +31,24 @@ struct i3d_hdf5_answer {
  * parent's memory, as it was at the fork. */
 typedef void i3d_hdf5_task(int socket, int memory, const void *context);
 
-enum i3d_status i3d_hdf5_start(i3d_hdf5_task *task, const void *context,
+/* mapped: the bytes of files that the task maps, on top of the memory that it may
+ * have for itself. */
+enum i3d_status i3d_hdf5_start(i3d_hdf5_task *task, const void *context, uint64_t mapped,
                                struct i3d_hdf5_child **child, struct i3d_error *error);
 /* Kills the child when the last reference goes. */
 void i3d_hdf5_release(struct i3d_hdf5_child *child);
 
 /* Waits for an answer; one that tells of a failure fills error. A child that
- * died or is silent for `seconds` gives the status `on_death`. */
-enum i3d_status i3d_hdf5_await(struct i3d_hdf5_child *child, int seconds,
-                               enum i3d_status on_death, struct i3d_hdf5_answer *answer,
-                               struct i3d_error *error);
+ * died or is silent for very long gives the status `on_death`. */
+enum i3d_status i3d_hdf5_await(struct i3d_hdf5_child *child, enum i3d_status on_death,
+                               struct i3d_hdf5_answer *answer, struct i3d_error *error);
 /* Asks for the elements of a dataset; await the answer. */
 enum i3d_status i3d_hdf5_ask(struct i3d_hdf5_child *child, uint64_t dataset,
                              struct i3d_error *error);
 
+/* In the child: how many seconds of work it may do from now on until it is killed.
+ * A crafted file can have the library turn in circles for ever. */
+void i3d_hdf5_allow_seconds(unsigned seconds);
 /* In the child: sends an answer, waits for the next question (false: none comes). */
 void i3d_hdf5_answer(int socket, const struct i3d_hdf5_answer *answer);
 int i3d_hdf5_next_question(int socket, uint64_t *dataset);

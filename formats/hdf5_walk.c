@@ -1,10 +1,11 @@
 /* The child that reads: walks the file, then serves datasets. */
 #include "formats/hdf5_catalogue.h"
 #include "formats/hdf5_child.h"
+#include "formats/hdf5_image.h"
 #include "formats/hdf5_strings.h"
 #include "formats/hdf5_type.h"
 
-#include "model/source.h"
+#include "model/tensor.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,6 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* A slow machine's work in a second: bytes of a file walked (an object takes
+ * some hundred), bytes of elements read. */
+enum { WALKED_PER_SECOND = 2 << 20, READ_PER_SECOND = 16 << 20, LEAST_SECONDS = 2 };
 
 struct walker {
     const struct i3d_hdf5_input *input;
@@ -86,48 +91,70 @@ static bool keep_open(struct walker *walker, hid_t dataset)
     return true;
 }
 
+/* What a record tells of a dataset. */
+struct found {
+    const char *name;
+    enum i3d_dtype dtype; /* I3D_UNDEFINED: not one that a model can hold */
+    int rank;
+    hsize_t dims[H5S_MAX_RANK];
+    uint64_t bytes, place;
+};
+
+static bool measure(struct walker *walker, hid_t space, struct found *found)
+{
+    found->rank = H5Sget_simple_extent_ndims(space);
+    if (H5Sget_simple_extent_type(space) == H5S_NULL)
+        return give_up(walker, I3D_UNSUPPORTED, "dataset %.150s has no elements at all",
+                       found->name);
+    if (found->rank < 0 || H5Sget_simple_extent_dims(space, found->dims, NULL) < 0)
+        return give_up(walker, I3D_MALFORMED, "dataset %.150s has no readable shape",
+                       found->name);
+    if (found->rank > I3D_MAX_RANK)
+        return give_up(walker, I3D_UNSUPPORTED, "dataset %.150s has %d dimensions", found->name,
+                       found->rank);
+    int64_t dims[I3D_MAX_RANK];
+    bool fits = true;
+    for (int k = 0; k < found->rank; k++)
+        fits &= !__builtin_add_overflow(found->dims[k], 0, &dims[k]);
+    int64_t elements = fits ? i3d_element_count(found->rank, dims) : -1;
+    if (elements < 0)
+        return give_up(walker, I3D_MALFORMED, "dataset %.150s is absurdly large", found->name);
+    found->bytes = (uint64_t)elements * i3d_dtype_size(found->dtype);
+    return true;
+}
+
+static void put_record(struct walker *walker, const struct found *found)
+{
+    fputc('D', walker->out);
+    put_string(walker, found->name);
+    put_number(walker, found->dtype);
+    put_number(walker, (uint64_t)found->rank);
+    for (int k = 0; k < found->rank; k++)
+        put_number(walker, found->dims[k]);
+    put_number(walker, found->place);
+}
+
 static bool put_dataset(struct walker *walker, hid_t dataset, const char *name, bool is_weight)
 {
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
-    enum i3d_dtype dtype = type < 0 ? I3D_UNDEFINED : i3d_dtype_from_hdf5(type);
-    int rank = H5Sget_simple_extent_ndims(space);
-    hsize_t dims[H5S_MAX_RANK];
-    int64_t checked[I3D_MAX_RANK];
+    struct found found = { .name = name, .place = I3D_HDF5_NOT_IN_PLACE };
+    uint64_t size = walker->input->size;
     bool good = true;
-    if (H5Sget_simple_extent_type(space) == H5S_NULL)
-        good = give_up(walker, I3D_UNSUPPORTED, "dataset %.150s has no elements at all", name);
-    else if (rank < 0 || H5Sget_simple_extent_dims(space, dims, NULL) < 0)
-        good = give_up(walker, I3D_MALFORMED, "dataset %.150s has no readable shape", name);
-    else if (dtype == I3D_UNDEFINED && is_weight)
-        good = give_up(walker, I3D_UNSUPPORTED,
-                       "dataset %.150s holds elements of a type that is not handled", name);
-    else if (rank > I3D_MAX_RANK)
-        good = give_up(walker, I3D_UNSUPPORTED, "dataset %.150s has %d dimensions", name, rank);
-    bool wanted = good && dtype != I3D_UNDEFINED;
-    uint64_t bytes = 1;
-    for (int k = 0; wanted && k < rank; k++)
-        if (__builtin_add_overflow(dims[k], 0, &checked[k])
-            || __builtin_mul_overflow(bytes, dims[k], &bytes))
-            wanted = good = give_up(walker, I3D_MALFORMED, "dataset %.150s is absurdly large",
-                                    name);
-    if (wanted && __builtin_mul_overflow(bytes, i3d_dtype_size(dtype), &bytes))
-        wanted = good = give_up(walker, I3D_MALFORMED, "dataset %.150s is absurdly large", name);
-    if (wanted) {
-        uint64_t place = place_of(dataset, type, bytes, walker->input->size);
-        if (place == I3D_HDF5_NOT_IN_PLACE && is_absurd(bytes, walker->input->size)) {
-            good = give_up(walker, I3D_MALFORMED,
-                           "dataset %.150s claims %llu bytes in a file of %llu", name,
-                           (unsigned long long)bytes, (unsigned long long)walker->input->size);
-        } else {
-            fputc('D', walker->out);
-            put_string(walker, name);
-            put_number(walker, dtype);
-            put_number(walker, (uint64_t)rank);
-            for (int k = 0; k < rank; k++)
-                put_number(walker, dims[k]);
-            put_number(walker, place);
+    found.dtype = type < 0 ? I3D_UNDEFINED : i3d_dtype_from_hdf5(type);
+    if (found.dtype != I3D_UNDEFINED) {
+        good = measure(walker, space, &found);
+        if (good)
+            found.place = place_of(dataset, type, found.bytes, size);
+        if (good && found.place == I3D_HDF5_NOT_IN_PLACE && is_absurd(found.bytes, size))
+            good = give_up(walker, I3D_MALFORMED, "dataset %.150s claims %llu bytes in a file of %llu",
+                           name, (unsigned long long)found.bytes, (unsigned long long)size);
+        if (good) {
+            put_record(walker, &found);
             good = keep_open(walker, dataset);
         }
+    } else if (is_weight) {
+        good = give_up(walker, I3D_UNSUPPORTED,
+                       "dataset %.150s holds elements of a type that is not handled", name);
     }
     H5Tclose(type);
     H5Sclose(space);
@@ -307,6 +334,7 @@ static void read_dataset(struct walker *walker, uint64_t position, int memory,
     if (bytes && !ftruncate(memory, (off_t)bytes))
         to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     if (to != MAP_FAILED) {
+        i3d_hdf5_allow_seconds(LEAST_SECONDS + (unsigned)(bytes / READ_PER_SECOND));
         if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, to) >= 0)
             *answer = (struct i3d_hdf5_answer){ .status = I3D_OK, .length = bytes };
         munmap(to, bytes);
@@ -319,9 +347,9 @@ static void read_dataset(struct walker *walker, uint64_t position, int memory,
 void i3d_hdf5_serve(int socket, int memory, const void *context)
 {
     struct walker walker = { .input = context };
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", walker.input->descriptor);
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    uint64_t seconds = walker.input->size / WALKED_PER_SECOND;
+    i3d_hdf5_allow_seconds(LEAST_SECONDS + (unsigned)(seconds < 60 ? seconds : 60));
+    hid_t file = i3d_hdf5_open_image(walker.input->descriptor, walker.input->size);
     walker.out = fdopen(dup(memory), "w");
     if (!walker.out)
         give_up(&walker, I3D_SYSTEM, "not enough memory");

@@ -2,10 +2,11 @@
  *
  *   fuzz_read FILE... [-n COUNT] [-s SEED]
  *
- * makes COUNT damaged copies of the files and reads each. It fails when a
- * status other than success, malformed or unsupported comes back, when an error
- * has no message, or when a copy takes longer than 20 seconds. Copy k is made
- * from SEED + k alone: what failed is found again with -n 1 and the seed printed.
+ * reads the files, which have to be whole, then makes COUNT damaged copies of
+ * them and reads each. It fails when a status other than success, malformed or
+ * unsupported comes back, when an error has no message, or when a copy takes
+ * longer than 20 seconds. Copy k is made from SEED + k alone: what failed is
+ * found again with -n 1 and the seed printed.
  *
  * Compiled with -DLIBFUZZER it is an entry for libFuzzer instead. */
 #include <signal.h>
@@ -247,6 +248,18 @@ static void load_seed(struct seed_file *file)
     fclose(stream);
 }
 
+/* Damage shows something only in what is read without it. */
+static void require_whole(const struct seed_file *file)
+{
+    struct i3d_error error = { 0 };
+    char line[2048];
+    if (read_bytes(file->bytes, file->length, &error)) {
+        i3d_error_format(&error, line, sizeof line);
+        fprintf(stderr, "fuzz_read: %s cannot be read: %s\n", file->path, line);
+        exit(2);
+    }
+}
+
 static size_t try_copies(const struct seed_file *files, size_t file_count,
                          unsigned long long count, unsigned long long seed)
 {
@@ -292,6 +305,7 @@ int main(int argc, char **argv)
     for (; optind < argc; file_count++) {
         files[file_count].path = argv[optind++];
         load_seed(&files[file_count]);
+        require_whole(&files[file_count]);
     }
     if (!file_count || !count) {
         fprintf(stderr, "usage: fuzz_read FILE... [-n COUNT] [-s SEED]\n");
