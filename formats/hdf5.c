@@ -258,9 +258,9 @@ static enum i3d_status write_piece(void *context, const void *bytes, size_t leng
 }
 
 /* Streams each tensor to the place that the child made for it. */
-static enum i3d_status fill_places(const struct i3d_model *model, const struct i3d_hdf5_child *child,
-                                   uint64_t length, struct i3d_output *output,
-                                   struct i3d_error *error)
+static enum i3d_status fill_places(const struct i3d_model *model,
+                                   const struct i3d_hdf5_child *child, uint64_t length,
+                                   struct i3d_output *output, struct i3d_error *error)
 {
     char *places;
     struct stat file;

@@ -116,8 +116,15 @@ struct properties {
     hid_t file, access, group, dataset;
 };
 
-static bool make_properties(struct properties *properties)
+/* What the library needs to describe a tensor in a group of its own, about, and
+ * what it is given at most in one piece. */
+enum { DESCRIPTION_BYTES = 2048, MOST_DESCRIPTION_BYTES = 1 << 18 };
+
+static bool make_properties(struct properties *properties, size_t tensor_count)
 {
+    hsize_t description = tensor_count < MOST_DESCRIPTION_BYTES / DESCRIPTION_BYTES
+        ? (tensor_count + 1) * DESCRIPTION_BYTES
+        : MOST_DESCRIPTION_BYTES;
     *properties = (struct properties){
         .file = H5Pcreate(H5P_FILE_CREATE),
         .group = H5Pcreate(H5P_GROUP_CREATE),
@@ -128,7 +135,7 @@ static bool make_properties(struct properties *properties)
         && H5Pset_obj_track_times(properties->group, 0) >= 0
         && H5Pset_obj_track_times(properties->dataset, 0) >= 0
         /* names and shapes in few blocks, the weights in a row behind them */
-        && H5Pset_meta_block_size(properties->access, 1 << 18) >= 0
+        && H5Pset_meta_block_size(properties->access, description) >= 0
         && H5Pset_layout(properties->dataset, H5D_CONTIGUOUS) >= 0
         && H5Pset_alloc_time(properties->dataset, H5D_ALLOC_TIME_EARLY) >= 0
         && H5Pset_fill_time(properties->dataset, H5D_FILL_TIME_NEVER) >= 0;
@@ -232,7 +239,7 @@ void i3d_hdf5_create(int socket, int memory, const void *context)
     struct i3d_hdf5_answer answer = { .status = I3D_SYSTEM,
                                       .message = "the HDF5 library cannot write it" };
     errno = 0;
-    hid_t file = places && make_properties(&properties)
+    hid_t file = places && make_properties(&properties, layout->model->tensor_count)
         ? H5Fcreate(layout->path, H5F_ACC_TRUNC, properties.file, properties.access)
         : -1;
     bool good = file >= 0 && fill_file(file, layout, &properties, places);

@@ -146,8 +146,9 @@ static bool put_dataset(struct walker *walker, hid_t dataset, const char *name, 
         if (good)
             found.place = place_of(dataset, type, found.bytes, size);
         if (good && found.place == I3D_HDF5_NOT_IN_PLACE && is_absurd(found.bytes, size))
-            good = give_up(walker, I3D_MALFORMED, "dataset %.150s claims %llu bytes in a file of %llu",
-                           name, (unsigned long long)found.bytes, (unsigned long long)size);
+            good = give_up(walker, I3D_MALFORMED,
+                           "dataset %.150s claims %llu bytes in a file of %llu", name,
+                           (unsigned long long)found.bytes, (unsigned long long)size);
         if (good) {
             put_record(walker, &found);
             good = keep_open(walker, dataset);
