@@ -109,16 +109,25 @@ static void print_verdict(const struct i3d_proof *proof, const struct arguments 
         if (proof->layers[i].max_relative > worst)
             worst = proof->layers[i].max_relative;
     }
-    if (proof->good)
-        printf("PASS: %zu layers agree at every frame, worst relative error %.1e (tolerance "
+    if (proof->good) {
+        printf("PASS %zu layers agree at every frame, worst relative error %.1e (tolerance "
                "%.0e); weights of %zu layers audited\n",
                proof->layer_count, worst, arguments->proof.tolerance, weighted);
-    else if (proof->first_bad >= 0)
-        printf("FAIL: first at %s\n",
-               i3d_printable(proof->layers[proof->first_bad].name, name, sizeof name));
+        return;
+    }
+    const struct i3d_layer_verdict *bad =
+        proof->first_bad >= 0 ? &proof->layers[proof->first_bad] : NULL;
+    const char *reason = bad && bad->audit_note[0] ? bad->audit_note : proof->obstacle;
+    char printable[4 * sizeof proof->obstacle];
+    i3d_printable(reason, printable, sizeof printable);
+    if (!bad)
+        printf("FAIL the networks cannot be paired to the end: %s\n", printable);
+    else if (*reason)
+        printf("FAIL first at %s: %s\n", i3d_printable(bad->name, name, sizeof name), printable);
     else
-        printf("FAIL: the networks cannot be paired to the end: %s\n",
-               i3d_printable(proof->obstacle, name, sizeof name));
+        printf("FAIL first at %s: relative error %.1e in frame %lld\n",
+               i3d_printable(bad->name, name, sizeof name), bad->max_relative,
+               (long long)bad->worst_frame);
 }
 
 /* JSON has no NaN and no infinity; null says that there is no number. */

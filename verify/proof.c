@@ -198,7 +198,8 @@ static void conclude(struct prover *prover)
     proof->unpaired_2d = prover->pairing.unpaired_flat;
     proof->unpaired_3d = prover->pairing.unpaired_inflated;
     proof->good = prover->pairing.outputs_paired && !*prover->pairing.obstacle;
-    snprintf(proof->obstacle, sizeof proof->obstacle, "%s", prover->pairing.obstacle);
+    if (*prover->pairing.obstacle)
+        snprintf(proof->obstacle, sizeof proof->obstacle, "%s", prover->pairing.obstacle);
     for (size_t i = 0; i < proof->layer_count; i++) {
         if (proof->layers[i].good && proof->layers[i].audit_good)
             continue;

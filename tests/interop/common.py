@@ -54,9 +54,9 @@ def i3dconv(*arguments, status=0, stdin=None):
     words = [str(argument) for argument in arguments]
     print("# i3dconv", *(word.rpartition("/")[2] for word in words), flush=True)
     done = subprocess.run([I3DCONV, *words], input=stdin, capture_output=True)
-    require(done.returncode == status,
-            f"exit {done.returncode} where {status} was expected\n"
-            f"{done.stdout.decode()[-2000:]}{done.stderr.decode()}")
+    if done.returncode != status:
+        said = (done.stdout[-2000:] + done.stderr).decode(errors="replace")
+        raise AssertionError(f"exit {done.returncode} where {status} was expected\n{said}")
     return done.stdout
 
 
@@ -68,9 +68,9 @@ def verify(flat, inflated, status=0, frames=16):
     return verdict
 
 
-def inflate_and_verify(flat, inflated, *options):
+def inflate_and_verify(flat, inflated, *options, frames=16):
     i3dconv("inflate", flat, "-o", inflated, *options)
-    verdict = verify(flat, inflated)
+    verdict = verify(flat, inflated, frames=frames)
     require(verdict.startswith("PASS"), verdict)
     return inflated
 
