@@ -5,8 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the functions below return for a caller that wants no words: without a
+ * struct to look into, they could not tell the status otherwise. */
+static _Thread_local enum i3d_status last_status;
+
 enum i3d_status i3d_fail(struct i3d_error *error, enum i3d_status status, const char *format, ...)
 {
+    last_status = status;
     if (!error)
         return status;
     *error = (struct i3d_error){ .status = status };
@@ -20,6 +25,7 @@ enum i3d_status i3d_fail(struct i3d_error *error, enum i3d_status status, const 
 enum i3d_status i3d_fail_errno(struct i3d_error *error, const char *format, ...)
 {
     int reason = errno;
+    last_status = I3D_SYSTEM;
     if (!error)
         return I3D_SYSTEM;
     *error = (struct i3d_error){ .status = I3D_SYSTEM };
@@ -40,7 +46,7 @@ enum i3d_status i3d_fail_memory(struct i3d_error *error)
 #define FILL_PART(part)                                                \
     do {                                                               \
         if (!error)                                                    \
-            return I3D_SYSTEM;                                         \
+            return last_status;                                        \
         if (!error->part[0]) {                                         \
             va_list arguments;                                         \
             va_start(arguments, format);                               \
@@ -63,7 +69,7 @@ enum i3d_status i3d_error_hint(struct i3d_error *error, const char *format, ...)
 enum i3d_status i3d_error_file(struct i3d_error *error, const char *path)
 {
     if (!error)
-        return I3D_SYSTEM;
+        return last_status;
     if (!error->file[0])
         snprintf(error->file, sizeof error->file, "%s", path);
     return error->status;

@@ -38,8 +38,8 @@ enum i3d_status i3d_fail_errno(struct i3d_error *error, const char *format, ...)
 /* i3d_fail for an allocation that the system refused. */
 enum i3d_status i3d_fail_memory(struct i3d_error *error);
 
-/* Fill one part of an error if it is still empty; each returns error->status,
- * or I3D_SYSTEM for a null error. */
+/* Fill one part of an error if it is still empty; each returns error->status, or
+ * for a null error the status of this thread's last failure. */
 enum i3d_status i3d_error_where(struct i3d_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 enum i3d_status i3d_error_file(struct i3d_error *error, const char *path);

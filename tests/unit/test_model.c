@@ -131,6 +131,7 @@ static void expect_malformed(struct i3d_model *model, const char *part)
     struct i3d_error error;
     char line[1024];
     assert_int_equal(i3d_model_check(model, &error), I3D_MALFORMED);
+    assert_int_equal(i3d_model_check(model, NULL), I3D_MALFORMED); /* without the words too */
     i3d_error_format(&error, line, sizeof line);
     if (!strstr(line, part))
         fail_msg("\"%s\" is not in \"%s\"", part, line);
