@@ -167,7 +167,8 @@ static void print_tensors(const struct inspection *inspection)
         int length = (int)strlen(i3d_printable(model->tensors[i].name, name, sizeof name));
         width = length > width && length <= 80 ? length : width;
     }
-    printf("\n%-*s  %-8s  %-18s", width, "tensor", "type", "shape");
+    printf("\n%-*s  %-8s  %-*s", width, "tensor", "type", inspection->statistics ? 18 : 0,
+           "shape");
     if (inspection->statistics)
         printf("  %11s  %11s  %11s  %6s", "minimum", "maximum", "mean", "NaN");
     putchar('\n');
