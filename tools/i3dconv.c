@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define VERSION_TEXT "i3dconv 0.1.0"
@@ -55,7 +56,22 @@ static int unknown_command(const char *name)
     return tool_usage("", "there is no command %s", name);
 }
 
-/* Opens the manual page; where there is no man, the usage text has to do. */
+/* Whether man knows the page: the program may run from where it was built. */
+static bool has_page(const char *page)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_RDWR);
+        dup2(nowhere, STDOUT_FILENO);
+        dup2(nowhere, STDERR_FILENO);
+        execlp("man", "man", "-w", "1", page, (char *)NULL);
+        _exit(127);
+    }
+    int how = 1;
+    return child > 0 && waitpid(child, &how, 0) == child && how == 0;
+}
+
+/* Opens the manual page; where there is none, the usage text has to do. */
 static int help(int argc, char **argv)
 {
     if (argc < 2)
@@ -67,7 +83,8 @@ static int help(int argc, char **argv)
         return unknown_command(argv[1]);
     char page[64];
     snprintf(page, sizeof page, "i3dconv-%s", argv[1]);
-    execlp("man", "man", "1", page, (char *)NULL);
+    if (has_page(page))
+        execlp("man", "man", "1", page, (char *)NULL);
     char *ask[] = { argv[1], (char *)"--help", NULL };
     return commands[command].run(2, ask);
 }
