@@ -247,7 +247,9 @@ static unsigned char *nest(int depth, size_t *length)
 static void deep_nesting_is_refused(void **unused)
 {
     (void)unused;
-    for (int depth = 63; depth <= 10000; depth = depth < 64 ? depth + 1 : depth * 12) {
+    static const int depths[] = { 63, 64, 768, 10000 };
+    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++) {
+        int depth = depths[i];
         size_t length;
         unsigned char *content = nest(depth, &length);
         struct i3d_model *model;
