@@ -8,6 +8,7 @@
 #include "formats/output.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -291,11 +292,14 @@ enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output 
 {
     if (model->node_count)
         return i3d_fail(error, I3D_UNSUPPORTED, "HDF5 holds weights; this model has a graph");
-    const char *path = i3d_output_temporary(output);
-    if (!path || i3d_output_is_pipe(output)) {
+    if (!i3d_output_temporary(output) || i3d_output_is_pipe(output)) {
         i3d_fail(error, I3D_USAGE, "HDF5 cannot be written to a pipe");
         return i3d_error_hint(error, "safetensors and ONNX can");
     }
+    /* Not by its name: a signal may have removed the file meanwhile, and the child
+     * would make it anew, for nobody to remove. */
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", i3d_output_descriptor(output));
     struct i3d_hdf5_layout layout;
     struct i3d_hdf5_child *child;
     struct i3d_hdf5_answer answer;
