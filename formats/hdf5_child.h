@@ -49,6 +49,10 @@ enum i3d_status i3d_hdf5_ask(struct i3d_hdf5_child *child, uint64_t dataset,
 /* In the child: how many seconds of work it may do from now on until it is killed.
  * A crafted file can have the library turn in circles for ever. */
 void i3d_hdf5_allow_seconds(unsigned seconds);
+/* In the child: from now on it can open no file. A crafted file can name others,
+ * as external links, external storage or sources of virtual datasets, and what
+ * they hold is none of its business. */
+void i3d_hdf5_open_no_more(void);
 /* In the child: sends an answer, waits for the next question (false: none comes). */
 void i3d_hdf5_answer(int socket, const struct i3d_hdf5_answer *answer);
 int i3d_hdf5_next_question(int socket, uint64_t *dataset);

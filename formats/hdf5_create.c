@@ -1,115 +1,14 @@
+/* The child that writes: creates the file, with room for the tensors. */
 #include "formats/hdf5_child.h"
 #include "formats/hdf5_layout.h"
 #include "formats/hdf5_strings.h"
 #include "formats/hdf5_type.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static bool add_layer(struct i3d_hdf5_layout *layout, const char *name, size_t length)
-{
-    char **grown = realloc(layout->layers, (layout->layer_count + 1) * sizeof *grown);
-    char *copy = grown ? strndup(name, length) : NULL;
-    if (grown)
-        layout->layers = grown;
-    if (copy)
-        layout->layers[layout->layer_count++] = copy;
-    return copy;
-}
-
-/* Whether layer is a leading part of a tensor's name. */
-static bool leads(const char *layer, const char *name)
-{
-    size_t length = strlen(layer);
-    return !strncmp(layer, name, length) && name[length] == '/';
-}
-
-/* The layer that the tensor belongs to: the longest that leads its name. */
-static size_t find_layer(const struct i3d_hdf5_layout *layout, const char *name)
-{
-    size_t best = layout->layer_count, longest = 0;
-    for (size_t i = 0; i < layout->layer_count; i++) {
-        if (leads(layout->layers[i], name) && strlen(layout->layers[i]) >= longest) {
-            best = i;
-            longest = strlen(layout->layers[i]);
-        }
-    }
-    return best;
-}
-
-static bool read_known_layers(struct i3d_hdf5_layout *layout, const char *json, bool *usable)
-{
-    json_t *names = json_loads(json, 0, NULL);
-    *usable = json_is_array(names);
-    bool good = true;
-    for (size_t i = 0; *usable && good && i < json_array_size(names); i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        *usable = name && *name;
-        if (*usable)
-            good = add_layer(layout, name, strlen(name));
-    }
-    json_decref(names);
-    return good;
-}
-
-static bool ends_as_keras(const struct i3d_model *model)
-{
-    for (size_t i = 0; i < model->tensor_count; i++) {
-        const char *name = model->tensors[i].name, *slash = strchr(name, '/');
-        size_t length = strlen(name);
-        if (!slash || slash == name || length < 2 || strcmp(name + length - 2, ":0"))
-            return false;
-    }
-    return model->tensor_count;
-}
-
-static bool plan_layers(struct i3d_hdf5_layout *layout)
-{
-    const struct i3d_model *model = layout->model;
-    const char *known = i3d_metadata(model, I3D_KERAS_LAYERS);
-    bool usable = false;
-    if (known && !read_known_layers(layout, known, &usable))
-        return false;
-    if (!usable && !ends_as_keras(model))
-        return true;
-    layout->layer_of = calloc(model->tensor_count + 1, sizeof *layout->layer_of);
-    for (size_t i = 0; layout->layer_of && i < model->tensor_count; i++) {
-        const char *name = model->tensors[i].name;
-        size_t layer = i && leads(layout->layers[layout->layer_of[i - 1]], name)
-            ? layout->layer_of[i - 1]
-            : find_layer(layout, name);
-        if (usable || layer == layout->layer_count) /* the longest, or a new one */
-            layer = find_layer(layout, name);
-        if (layer == layout->layer_count
-            && !add_layer(layout, name, strcspn(name, "/")))
-            return false;
-        layout->layer_of[i] = layer;
-    }
-    return layout->layer_of;
-}
-
-enum i3d_status i3d_hdf5_plan(const struct i3d_model *model, const char *path,
-                              struct i3d_hdf5_layout *layout, struct i3d_error *error)
-{
-    *layout = (struct i3d_hdf5_layout){ .model = model, .path = path };
-    if (plan_layers(layout))
-        return I3D_OK;
-    i3d_hdf5_free_plan(layout);
-    return i3d_fail_memory(error);
-}
-
-void i3d_hdf5_free_plan(struct i3d_hdf5_layout *layout)
-{
-    for (size_t i = 0; i < layout->layer_count; i++)
-        free(layout->layers[i]);
-    free(layout->layers);
-    free(layout->layer_of);
-    *layout = (struct i3d_hdf5_layout){ 0 };
-}
 
 /* Property lists that the datasets and groups share. */
 struct properties {

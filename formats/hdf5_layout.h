@@ -15,9 +15,11 @@ struct i3d_hdf5_layout {
     size_t *layer_of; /* per tensor */
 };
 
-/* Keras' layout if the model came from one (metadata) or every tensor's name
- * ends in ":0" and has a layer in front; else a plain tree. Tensors have to come
- * layer by layer. Free with i3d_hdf5_free_plan. */
+/* Keras' layout if every tensor's name has a layer in front, and the model came
+ * from one (metadata) or every name ends in ":0"; else a plain tree. What is read
+ * back has the same order if the tensors come layer by layer. I3D_UNSUPPORTED for
+ * names that HDF5 cannot hold: with an empty part or ".", longer or deeper than
+ * i3d_hdf5_read takes, or inside another tensor. Free with i3d_hdf5_free_plan. */
 enum i3d_status i3d_hdf5_plan(const struct i3d_model *model, const char *path,
                               struct i3d_hdf5_layout *layout, struct i3d_error *error);
 void i3d_hdf5_free_plan(struct i3d_hdf5_layout *layout);

@@ -59,7 +59,6 @@ static uint64_t place_of(hid_t dataset, hid_t type, uint64_t bytes, uint64_t fil
 {
     hid_t properties = H5Dget_create_plist(dataset);
     bool in_place = H5Pget_layout(properties) == H5D_CONTIGUOUS
-        && H5Pget_external_count(properties) == 0
         && (H5Tget_size(type) == 1 || H5Tget_order(type) == H5T_ORDER_LE)
         && H5Dget_storage_size(dataset) == bytes;
     H5Pclose(properties);
@@ -100,6 +99,22 @@ struct found {
     uint64_t bytes, place;
 };
 
+/* Whether the elements lie in this file, and not in others that it names. Asked
+ * before the shape, for which the library goes to a virtual dataset's sources. */
+static bool is_whole(struct walker *walker, hid_t dataset, const char *name)
+{
+    hid_t properties = H5Dget_create_plist(dataset);
+    H5D_layout_t layout = H5Pget_layout(properties);
+    int external = H5Pget_external_count(properties);
+    H5Pclose(properties);
+    if (layout < 0 || external < 0)
+        return give_up(walker, I3D_MALFORMED, "dataset %.150s cannot be read", name);
+    if (layout == H5D_VIRTUAL || external)
+        return give_up(walker, I3D_UNSUPPORTED, "dataset %.150s has its elements in other files",
+                       name);
+    return true;
+}
+
 static bool measure(struct walker *walker, hid_t space, struct found *found)
 {
     found->rank = H5Sget_simple_extent_ndims(space);
@@ -136,6 +151,8 @@ static void put_record(struct walker *walker, const struct found *found)
 
 static bool put_dataset(struct walker *walker, hid_t dataset, const char *name, bool is_weight)
 {
+    if (!is_whole(walker, dataset, name))
+        return false;
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     struct found found = { .name = name, .place = I3D_HDF5_NOT_IN_PLACE };
     uint64_t size = walker->input->size;
@@ -179,7 +196,7 @@ static bool put_weight(struct walker *walker, hid_t group, const char *layer, co
         return give_up(walker, I3D_UNSUPPORTED, "a weight's name is too long");
     hid_t dataset = H5Dopen2(group, weight, H5P_DEFAULT);
     if (dataset < 0)
-        return give_up(walker, I3D_MALFORMED, "weight %.150s is listed but not there", name);
+        return give_up(walker, I3D_MALFORMED, "weight %.150s is listed but not in this file", name);
     bool good = count_object(walker) && put_dataset(walker, dataset, name, true);
     H5Dclose(dataset);
     return good;
@@ -192,7 +209,7 @@ static bool walk_layer(struct walker *walker, hid_t root, const char *layer)
     put_string(walker, layer);
     hid_t group = H5Gopen2(root, layer, H5P_DEFAULT);
     if (group < 0)
-        return give_up(walker, I3D_MALFORMED, "layer %.150s is listed but not there", layer);
+        return give_up(walker, I3D_MALFORMED, "layer %.150s is listed but not in this file", layer);
     bool good = true;
     if (i3d_hdf5_read_strings(group, "weight_names", &weights) != I3D_HDF5_READ)
         good = give_up(walker, I3D_MALFORMED, "layer %.150s has no readable weight_names", layer);
@@ -350,8 +367,9 @@ void i3d_hdf5_serve(int socket, int memory, const void *context)
     struct walker walker = { .input = context };
     uint64_t seconds = walker.input->size / WALKED_PER_SECOND;
     i3d_hdf5_allow_seconds(LEAST_SECONDS + (unsigned)(seconds < 60 ? seconds : 60));
-    hid_t file = i3d_hdf5_open_image(walker.input->descriptor, walker.input->size);
     walker.out = fdopen(dup(memory), "w");
+    i3d_hdf5_open_no_more();
+    hid_t file = i3d_hdf5_open_image(walker.input->descriptor, walker.input->size);
     if (!walker.out)
         give_up(&walker, I3D_SYSTEM, "not enough memory");
     else if (file < 0)

@@ -399,6 +399,60 @@ static void layer_that_is_not_there(struct recipe *recipe)
     H5Aclose(names);
 }
 
+static float secret[ELEMENTS];
+
+static void put_secret(struct recipe *recipe)
+{
+    put_file(at("secret"), secret, sizeof secret);
+    H5Pset_external(recipe->properties, at("secret"), 0, sizeof secret);
+    make_x(recipe, H5T_IEEE_F32LE, false);
+}
+
+/* A second file with a layer in it, and the name of that layer in the first. */
+static void put_other_layer(const struct recipe *recipe)
+{
+    struct recipe other = { .properties = recipe->properties };
+    other.file = H5Fcreate(at("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate_simple(1, (hsize_t[]){ 1 }, NULL);
+    hid_t weights = H5Acreate2(other.file, "weight_names", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t layers = H5Acreate2(recipe->file, "layer_names", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (H5Awrite(weights, type, "x") < 0 || H5Awrite(layers, type, "a") < 0)
+        _exit(2);
+    H5Aclose(weights);
+    H5Aclose(layers);
+    contiguous(&other);
+    if (H5Fclose(other.file) < 0)
+        _exit(2);
+}
+
+static void external_layer(struct recipe *recipe)
+{
+    put_other_layer(recipe);
+    H5Lcreate_external(at("other.h5"), "/", recipe->file, "a", H5P_DEFAULT, H5P_DEFAULT);
+}
+
+static void external_weight(struct recipe *recipe)
+{
+    put_other_layer(recipe);
+    hid_t group = H5Gcreate2(recipe->file, "a", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate_simple(1, (hsize_t[]){ 1 }, NULL);
+    hid_t weights = H5Acreate2(group, "weight_names", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (H5Awrite(weights, type, "x") < 0)
+        _exit(2);
+    H5Aclose(weights);
+    H5Lcreate_external(at("other.h5"), "/x", group, "x", H5P_DEFAULT, H5P_DEFAULT);
+    H5Gclose(group);
+}
+
+static void virtual_dataset(struct recipe *recipe)
+{
+    hid_t space = H5Screate_simple(2, (hsize_t[]){ 10, ELEMENTS / 10 }, NULL);
+    put_other_layer(recipe);
+    H5Adelete(recipe->file, "layer_names");
+    H5Pset_virtual(recipe->properties, space, at("other.h5"), "/x", space);
+    make_x(recipe, H5T_IEEE_F32LE, false);
+}
+
 static void what_no_model_holds_is_refused(void **unused)
 {
     (void)unused;
@@ -414,7 +468,11 @@ static void what_no_model_holds_is_refused(void **unused)
         { nine_dimensions, I3D_UNSUPPORTED, "dataset x has 9 dimensions" },
         { null_space, I3D_UNSUPPORTED, "dataset x has no elements" },
         { layers_that_are_numbers, I3D_MALFORMED, "layer_names cannot be read" },
-        { layer_that_is_not_there, I3D_MALFORMED, "layer none is listed but not there" },
+        { layer_that_is_not_there, I3D_MALFORMED, "layer none is listed but not in this file" },
+        { put_secret, I3D_UNSUPPORTED, "dataset x has its elements in other files" },
+        { virtual_dataset, I3D_UNSUPPORTED, "dataset x has its elements in other files" },
+        { external_layer, I3D_MALFORMED, "layer a is listed but not in this file" },
+        { external_weight, I3D_MALFORMED, "weight a/x is listed but not in this file" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct i3d_model *model;
@@ -461,6 +519,88 @@ static void truncated_files_are_refused(void **unused)
     }
 }
 
+static void names_that_hdf5_cannot_hold_are_refused(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *layers, *names[3], *where;
+    } cases[] = {
+        { NULL, { "a", "a/b" }, "tensor a/b" },
+        { NULL, { "a/b/c", "a/b", "x" }, "tensor a/b/c" },
+        { NULL, { "b", "./a" }, "tensor ./a" },
+        { NULL, { "a//b" }, "tensor a//b" },
+        { NULL, { "/a" }, "tensor /a" },
+        { NULL, { "a/" }, "tensor a/" },
+        { "[\"a/k:0\"]", { "a/k:0" }, "layer a/k:0" },
+        { "[\"a\",\"b/\"]", { "a/k:0" }, "layer b/" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct i3d_error error = { 0 };
+        struct i3d_model *model = i3d_model_new();
+        int before = count_files();
+        if (cases[i].layers)
+            assert_true(i3d_set_metadata(model, "keras.layer_names", cases[i].layers));
+        for (int k = 0; k < 3 && cases[i].names[k]; k++)
+            put_bytes(model, cases[i].names[k], I3D_INT8, 0, NULL);
+        assert_int_equal(i3d_write_model(model, at("n.h5"), NULL, &error), I3D_UNSUPPORTED);
+        assert_string_equal(error.where, cases[i].where);
+        assert_int_equal(count_files(), before);
+        i3d_model_free(model);
+    }
+}
+
+/* Path lengths and depths up to the last that is read back. */
+static void long_names_come_back_or_are_refused(void **unused)
+{
+    (void)unused;
+    for (int over = 0; over < 2; over++) {
+        struct i3d_model *model = i3d_model_new();
+        char deep[2 * 70] = "", name[5000];
+        for (int i = 0; i < 63 + over; i++)
+            strcat(deep, "d/");
+        strcat(deep, "x");
+        memset(name, 'n', sizeof name);
+        name[4094] = 0;
+        put_bytes(model, deep, I3D_INT8, 0, NULL);
+        if (!over) {
+            put_bytes(model, name, I3D_INT8, 0, NULL);
+            struct i3d_model *back = write_and_read(model);
+            assert_same_tensors(model, back);
+            i3d_model_free(back);
+        } else {
+            assert_int_equal(i3d_write_model(model, at("l.h5"), NULL, NULL), I3D_UNSUPPORTED);
+        }
+        i3d_model_free(model);
+    }
+}
+
+/* A list of layers that does not fit the tensors, or is none, does no harm. */
+static void odd_lists_of_layers_are_put_right(void **unused)
+{
+    (void)unused;
+    static const char *const cases[][2] = {
+        { "[\"a\",\"a\",\"b\"]", "[\"a\",\"b\",\"c\"]" },
+        { "[]", "[\"a\",\"c\"]" },
+        { "[1]", NULL },
+        { "nonsense", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct i3d_model *model = i3d_model_new();
+        assert_true(i3d_set_metadata(model, "keras.layer_names", cases[i][0]));
+        put_bytes(model, "a/k", I3D_INT8, 0, NULL);
+        put_bytes(model, "c/k", I3D_INT8, 0, NULL);
+        struct i3d_model *back = write_and_read(model);
+        assert_same_tensors(model, back);
+        const char *layers = i3d_metadata(back, "keras.layer_names");
+        if (cases[i][1])
+            assert_string_equal(layers, cases[i][1]);
+        else
+            assert_null(layers);
+        i3d_model_free(back);
+        i3d_model_free(model);
+    }
+}
+
 static void a_graph_and_a_pipe_are_refused(void **unused)
 {
     (void)unused;
@@ -489,6 +629,9 @@ int main(void)
         cmocka_unit_test(links_in_circles_are_walked_once),
         cmocka_unit_test(what_no_model_holds_is_refused),
         cmocka_unit_test(truncated_files_are_refused),
+        cmocka_unit_test(names_that_hdf5_cannot_hold_are_refused),
+        cmocka_unit_test(long_names_come_back_or_are_refused),
+        cmocka_unit_test(odd_lists_of_layers_are_put_right),
         cmocka_unit_test(a_graph_and_a_pipe_are_refused),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
