@@ -71,7 +71,6 @@ static float normal(uint64_t seed, uint64_t counter)
 enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_array *image,
                                  struct i3d_array *video, struct i3d_error *error)
 {
-    int64_t plane = boring->height * boring->width;
     int64_t flat_dims[] = { 1, boring->flat_channels, boring->height, boring->width };
     int64_t dims[] = { 1, boring->channels, boring->frames, boring->height, boring->width };
     bool grey = boring->flat_channels != boring->channels;
@@ -83,6 +82,7 @@ enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_arr
         i3d_array_free(image);
         return status;
     }
+    int64_t plane = boring->height * boring->width; /* the arrays exist: it is no overflow */
     float *pixels = image->data, *frames = video->data;
     for (int64_t c = 0; c < boring->flat_channels; c++)
         for (int64_t i = 0; i < plane; i++)
@@ -121,8 +121,9 @@ static bool line_up(const struct i3d_array *flat, const struct i3d_array *inflat
     bool features = flat->rank == 2 && inflated->rank == 5 && flat->dims[0] == inflated->dims[0]
         && flat->dims[1] == inflated->dims[1]
         && product(inflated->dims, 3, 5) == 1; /* N×C against N×C×T×1×1 */
-    bool folded = flat->rank == 4 && inflated->rank == 4 && flat->dims[2]
-        && inflated->dims[2] % flat->dims[2] == 0; /* time and height in one axis */
+    bool folded = flat->rank == 4 && inflated->rank == 4 /* time and height in one axis */
+        && flat->dims[0] == inflated->dims[0] && flat->dims[1] == inflated->dims[1]
+        && inflated->dims[2] % flat->dims[2] == 0 && flat->dims[3] == inflated->dims[3];
     if (axis >= 0 || features) {
         axis = features ? 2 : axis;
         *outer = product(inflated->dims, 0, axis);
@@ -176,7 +177,8 @@ enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
         by_frame[t] = frame_difference(flat->data, inflated->data, outer, frames, inner, t);
     const float *a = flat->data;
     for (int64_t i = 0; i < outer * inner; i++)
-        difference->largest = fmax(difference->largest, fabs((double)a[i]));
+        if (isfinite(a[i])) /* an error is no smaller for an infinity elsewhere */
+            difference->largest = fmax(difference->largest, fabs((double)a[i]));
     difference->max_absolute = 0;
     for (int64_t t = 0; t < frames; t++) {
         if (by_frame[t] <= difference->max_absolute)

@@ -30,7 +30,7 @@ enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_arr
 struct i3d_difference {
     bool comparable;      /* the shapes go together */
     double max_absolute;  /* NaN if there is one on either side, or they are not comparable */
-    double largest;       /* |activation| in 2D */
+    double largest;       /* finite |activation| in 2D */
     int64_t worst_frame;
 };
 
