@@ -9,9 +9,11 @@ struct step {
     bool at_output;
 };
 
+enum { FREE = -1, PASSED_OVER = -2 };
+
 struct walk {
     struct i3d_pairing *pairing;
-    int64_t *partners;  /* by 3D position: the 2D one, or -1 */
+    int64_t *partners;  /* by 3D position: the 2D one, FREE or PASSED_OVER */
     struct step *steps; /* a stack */
     size_t step_count, step_room;
     struct i3d_error *error;
@@ -110,21 +112,39 @@ static bool join_folded(struct walk *walk, int64_t flat, int64_t inflated,
     return true;
 }
 
+/* A pool over time alone, of the other node's kind, though behind a pool that is
+ * the other node's partner. */
+static bool is_in_between(const struct i3d_structure *a, struct i3d_origin origin,
+                          const struct i3d_structure *b, const struct i3d_node *other)
+{
+    const struct i3d_node *node = &a->model->nodes[origin.node];
+    if (!i3d_is_temporal_pool(node) || i3d_is_temporal_pool(other))
+        return false;
+    while (node && i3d_is_temporal_pool(node)) {
+        origin = i3d_origin_of(a, node->inputs[0]);
+        node = origin.node < 0 ? NULL : &a->model->nodes[origin.node];
+    }
+    return node && i3d_same_kind(a, node, b, other);
+}
+
 /* True if the two are one value: paired before, or now. */
 static bool match(struct walk *walk, struct i3d_origin flat, struct i3d_origin inflated,
                   enum i3d_status *status)
 {
     if (flat.node < 0 || inflated.node < 0)
         return flat.node < 0 && inflated.node < 0 && flat.tensor == inflated.tensor;
+    const struct i3d_structure *a = walk->pairing->flat, *b = walk->pairing->inflated;
+    const struct i3d_node *node = flat_node(walk, flat.node);
+    const struct i3d_node *other = inflated_node(walk, inflated.node);
     const struct i3d_node_pair *pair = &walk->pairing->nodes[flat.node];
     if (flat.output != inflated.output)
         return false;
     if (pair->inflated == inflated.node)
         return true;
-    if (pair->inflated >= 0 || pair->covered || walk->partners[inflated.node] >= 0)
+    if (pair->inflated >= 0 || pair->covered || walk->partners[inflated.node] != FREE
+        || is_in_between(a, flat, b, other) || is_in_between(b, inflated, a, node))
         return false;
-    if (!i3d_same_kind(walk->pairing->flat, flat_node(walk, flat.node), walk->pairing->inflated,
-                       inflated_node(walk, inflated.node)))
+    if (!i3d_same_kind(a, node, b, other))
         return join_folded(walk, flat.node, inflated.node, status);
     *status = join_alike(walk, flat.node, inflated.node);
     return true;
@@ -137,8 +157,7 @@ static bool pass_over(const struct i3d_structure *structure, bool at_output,
     if (origin->node < 0)
         return false;
     const struct i3d_node *node = &structure->model->nodes[origin->node];
-    bool softmax = i3d_is(node, "Softmax") || i3d_is(node, "LogSoftmax");
-    if (!node->input_count || !(i3d_is_temporal_pool(node) || (at_output && softmax)))
+    if (!i3d_is_temporal_pool(node) && !(at_output && i3d_is_softmax(node)))
         return false;
     *origin = i3d_origin_of(structure, node->inputs[0]);
     return true;
@@ -177,7 +196,13 @@ static enum i3d_status take(struct walk *walk, const struct step *step)
     struct i3d_origin inflated = i3d_origin_of(b, step->inflated);
     enum i3d_status status = I3D_OK;
     while (!match(walk, flat, inflated, &status)) {
-        if (!pass_over(a, step->at_output, &flat) && !pass_over(b, step->at_output, &inflated)) {
+        int64_t node = flat.node, other = inflated.node;
+        if (pass_over(a, step->at_output, &flat)) {
+            walk->pairing->nodes[node].covered |= walk->pairing->nodes[node].inflated < 0;
+        } else if (pass_over(b, step->at_output, &inflated)) {
+            if (walk->partners[other] == FREE)
+                walk->partners[other] = PASSED_OVER;
+        } else {
             part_ways(walk, step);
             break;
         }
@@ -207,10 +232,9 @@ static enum i3d_status count_unpaired(const struct i3d_structure *structure,
             if (producer >= 0)
                 reached[producer] = true;
         }
-        bool paired = partners ? partners[i] >= 0
+        bool paired = partners ? partners[i] != FREE
                                : pairing->nodes[i].inflated >= 0 || pairing->nodes[i].covered;
-        *unpaired += reached[i] && !paired && !i3d_is_transparent(structure, node)
-            && !i3d_is_temporal_pool(node);
+        *unpaired += reached[i] && !paired && !i3d_is_transparent(structure, node);
     }
     free(reached);
     return I3D_OK;
@@ -253,7 +277,7 @@ enum i3d_status i3d_pair_graphs(const struct i3d_structure *flat,
             pairing->nodes[i] = (struct i3d_node_pair){ .inflated = -1, .flat_kernel = -1,
                                                         .inflated_kernel = -1 };
         for (size_t i = 0; i < inflated_count; i++)
-            walk.partners[i] = -1;
+            walk.partners[i] = FREE;
         status = walk_graphs(&walk);
     } else {
         status = i3d_fail_memory(error);

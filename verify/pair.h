@@ -8,7 +8,8 @@
 struct i3d_node_pair {
     int64_t inflated; /* its partner's position; -1: none */
     /* It has no partner and needs none: a kernel whose BatchNormalization is
-     * compared together with it. */
+     * compared together with it, a Softmax or a pool over time that was passed
+     * over. */
     bool covered;
     /* Kernel and BatchNormalization can be compared together only: one graph has
      * both in one kernel, or a part of the scale moved from one to the other. */

@@ -1,3 +1,4 @@
+#include "verify/array.h"
 #include "verify/audit.h"
 #include "verify/boring.h"
 
@@ -28,17 +29,6 @@ struct prover {
     size_t *first_flat, *first_inflated; /* by value: the first entry + 1, or 0 */
 };
 
-static enum i3d_status copy_array(const struct i3d_array *array, struct i3d_array *copy,
-                                  struct i3d_error *error)
-{
-    enum i3d_status status =
-        i3d_array_new(array->dtype, array->rank, array->dims, copy, error);
-    int64_t elements = i3d_element_count(array->rank, array->dims);
-    if (!status && elements > 0)
-        memcpy(copy->data, array->data, (size_t)elements * i3d_dtype_size(array->dtype));
-    return status;
-}
-
 /* Keeps each 2D activation that has a partner. */
 static enum i3d_status keep(void *context, const struct i3d_node *node, const char *value,
                             const struct i3d_array *array, struct i3d_error *error)
@@ -49,7 +39,7 @@ static enum i3d_status keep(void *context, const struct i3d_node *node, const ch
     enum i3d_status status = I3D_OK;
     for (size_t k = position < 0 ? 0 : prover->first_flat[position]; k && !status;
          k = prover->entries[k - 1].next_flat)
-        status = copy_array(array, &prover->entries[k - 1].activation, error);
+        status = i3d_array_copy(array, &prover->entries[k - 1].activation, error);
     return status;
 }
 
@@ -122,8 +112,25 @@ static void add_entry(struct prover *prover, const char *flat, const char *infla
                                                        .node = node };
 }
 
+/* Whether two values come from paired nodes. */
+static bool are_paired(const struct prover *prover, const char *value, const char *other)
+{
+    struct i3d_origin origin = i3d_origin_of(&prover->flat, value);
+    struct i3d_origin partner = i3d_origin_of(&prover->inflated, other);
+    return origin.node >= 0 && partner.node >= 0
+        && prover->pairing.nodes[origin.node].inflated == partner.node;
+}
+
+/* What the Softmax behind a value is applied to, or the value itself. */
+static const char *before_softmax(const struct i3d_structure *structure, const char *value)
+{
+    struct i3d_origin origin = i3d_origin_of(structure, value);
+    const struct i3d_node *node = origin.node < 0 ? NULL : &structure->model->nodes[origin.node];
+    return node && i3d_is_softmax(node) ? node->inputs[0] : value;
+}
+
 /* The paired nodes, then outputs that are more than their paired node's value: a
- * mean over frames may be behind it. */
+ * mean over frames may be behind it, in front of a Softmax that one graph has. */
 static void list_entries(struct prover *prover)
 {
     const struct i3d_model *flat = prover->flat.model, *inflated = prover->inflated.model;
@@ -138,10 +145,14 @@ static void list_entries(struct prover *prover)
     }
     for (size_t i = 0; i < flat->output_count && i < inflated->output_count; i++) {
         const char *value = flat->outputs[i].name, *other = inflated->outputs[i].name;
+        if (!are_paired(prover, value, other))
+            value = before_softmax(&prover->flat, value);
+        if (!are_paired(prover, value, other))
+            other = before_softmax(&prover->inflated, other);
+        if (!are_paired(prover, value, other))
+            continue;
         struct i3d_origin origin = i3d_origin_of(&prover->flat, value);
         struct i3d_origin partner = i3d_origin_of(&prover->inflated, other);
-        if (origin.node < 0 || partner.node < 0 || pairs[origin.node].inflated != partner.node)
-            continue;
         if (strcmp(value, flat->nodes[origin.node].outputs[0])
             || strcmp(other, inflated->nodes[partner.node].outputs[0]))
             add_entry(prover, value, other, -1);
@@ -212,17 +223,18 @@ static void conclude(struct prover *prover)
 /* A graph that is sound for clips of any length, but not for this one: the clip
  * is too short for its windows. */
 static enum i3d_status blame_the_clip(const struct i3d_model *inflated, int64_t frames,
-                                      struct i3d_error *error)
+                                      enum i3d_status status, struct i3d_error *error)
 {
     struct i3d_shapes *shapes = NULL;
-    if (error && error->status == I3D_MALFORMED
-        && !i3d_infer_shapes(inflated, NULL, NULL, 0, &shapes, NULL)) {
-        error->status = I3D_USAGE;
+    if (status == I3D_MALFORMED && !i3d_infer_shapes(inflated, NULL, NULL, 0, &shapes, NULL)) {
+        status = I3D_USAGE;
+        if (error)
+            error->status = status;
         i3d_error_hint(error, "a clip of %lld frames is too short, or the image too small",
                        (long long)frames);
     }
     i3d_shapes_free(shapes);
-    return error ? error->status : I3D_USAGE;
+    return status;
 }
 
 static enum i3d_status open_structures(struct prover *prover, const struct i3d_model *flat,
@@ -241,7 +253,7 @@ static enum i3d_status open_structures(struct prover *prover, const struct i3d_m
     status = i3d_structure_open(inflated, &video, true, &prover->inflated, error);
     if (status && inflated->path)
         i3d_error_file(error, inflated->path);
-    return status ? blame_the_clip(inflated, b->frames, error) : I3D_OK;
+    return status ? blame_the_clip(inflated, b->frames, status, error) : I3D_OK;
 }
 
 static enum i3d_status prove(struct prover *prover, const struct i3d_model *flat,

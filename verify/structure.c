@@ -43,6 +43,11 @@ bool i3d_is_transparent(const struct i3d_structure *structure, const struct i3d_
         || (i3d_is(node, "ReduceMean") && averages_time_alone(structure, node));
 }
 
+bool i3d_is_softmax(const struct i3d_node *node)
+{
+    return (i3d_is(node, "Softmax") || i3d_is(node, "LogSoftmax")) && node->input_count;
+}
+
 /* Whether the last two entries of a list are all this number, or it is not there. */
 static bool ends_with_two(const struct i3d_node *node, const char *name, int64_t number)
 {

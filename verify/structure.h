@@ -37,6 +37,8 @@ struct i3d_origin i3d_origin_of(const struct i3d_structure *structure, const cha
  * frames that repeat: Identity, Dropout, Cast, Reshape and its kin, Pad, a mean
  * over time alone. */
 bool i3d_is_transparent(const struct i3d_structure *structure, const struct i3d_node *node);
+/* Softmax or LogSoftmax. */
+bool i3d_is_softmax(const struct i3d_node *node);
 /* A pool that windows time alone, or nothing: on a video of one repeated image
  * it hands its input on. */
 bool i3d_is_temporal_pool(const struct i3d_node *node);
