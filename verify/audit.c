@@ -1,5 +1,7 @@
 #include "verify/audit.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +79,79 @@ static void audit_geometry(const struct i3d_node *flat, const struct i3d_node *i
     int64_t a = i3d_int(flat, "group", 1), b = i3d_int(inflated, "group", 1);
     if (a != b)
         i3d_object(verdict, "group is %lld, in 2D %lld", (long long)b, (long long)a);
+}
+
+/* Numbers that an operator takes as attributes, with ONNX's defaults. */
+static void audit_settings(const struct i3d_node *flat, const struct i3d_node *inflated,
+                           struct i3d_layer_verdict *verdict)
+{
+    static const struct {
+        const char *op_type, *attribute;
+        float fallback;
+    } settings[] = {
+        { "LeakyRelu", "alpha", 0.01f },
+        { "Elu", "alpha", 1 },
+        { "Selu", "alpha", 1.67326319f },
+        { "Selu", "gamma", 1.05070102f },
+        { "HardSigmoid", "alpha", 0.2f },
+        { "HardSigmoid", "beta", 0.5f },
+        { "LRN", "alpha", 0.0001f },
+        { "LRN", "beta", 0.75f },
+        { "LRN", "bias", 1 },
+        { "InstanceNormalization", "epsilon", 1e-5f },
+        { "LayerNormalization", "epsilon", 1e-5f },
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        const char *name = settings[i].attribute;
+        if (!i3d_is(flat, settings[i].op_type) || !i3d_is(inflated, settings[i].op_type))
+            continue;
+        float a = i3d_float(flat, name, settings[i].fallback);
+        float b = i3d_float(inflated, name, settings[i].fallback);
+        if (a != b)
+            i3d_object(verdict, "%s is %g, in 2D %g", name, (double)b, (double)a);
+    }
+}
+
+/* A limit of Clip: input k, an attribute before opset 11, or none. False in *known
+ * where it is computed. */
+static enum i3d_status clip_limit(const struct i3d_structure *structure,
+                                  const struct i3d_node *node, size_t k, double *limit,
+                                  bool *known, struct i3d_error *error)
+{
+    *limit = (double)i3d_float(node, k == 1 ? "min" : "max", k == 1 ? -INFINITY : INFINITY);
+    if (fabs(*limit) >= (double)FLT_MAX) /* the attributes' defaults, which limit nothing */
+        *limit = copysign(INFINITY, *limit);
+    if (k >= node->input_count || !*node->inputs[k])
+        return I3D_OK;
+    const struct i3d_tensor *tensor = i3d_parameter(structure, node, k);
+    double *values = NULL;
+    if (!tensor || i3d_tensor_elements(tensor) != 1) {
+        *known = false;
+        return I3D_OK;
+    }
+    enum i3d_status status = i3d_tensor_load_double(tensor, &values, error);
+    if (!status)
+        *limit = values[0];
+    free(values);
+    return status;
+}
+
+/* Limits that no activation of one image may reach. */
+static enum i3d_status audit_clip(const struct i3d_pairing *pairing, const struct i3d_node *flat,
+                                  const struct i3d_node *inflated,
+                                  struct i3d_layer_verdict *verdict, struct i3d_error *error)
+{
+    enum i3d_status status = I3D_OK;
+    for (size_t k = 1; k <= 2 && !status; k++) {
+        double a, b;
+        bool known = true;
+        status = clip_limit(pairing->flat, flat, k, &a, &known, error);
+        if (!status)
+            status = clip_limit(pairing->inflated, inflated, k, &b, &known, error);
+        if (!status && known && a != b)
+            i3d_object(verdict, "%s is %g, in 2D %g", k == 1 ? "min" : "max", b, a);
+    }
+    return status;
 }
 
 /* A bias that is missing stands for zeros. */
@@ -158,6 +233,9 @@ enum i3d_status i3d_audit_layer(const struct i3d_pairing *pairing, size_t flat,
     }
     const struct i3d_node *node = &nodes[flat], *other = &others[pair->inflated];
     audit_geometry(node, other, verdict);
+    audit_settings(node, other, verdict);
+    if (i3d_is(node, "Clip"))
+        return audit_clip(pairing, node, other, verdict, error);
     if (i3d_is(node, "BatchNormalization"))
         return i3d_audit_norm(pairing, flat, verdict, error);
     if (i3d_is_kernel(pairing->flat, node))

@@ -7,9 +7,9 @@
 #include "verify/pair.h"
 #include "verify/proof.h"
 
-/* Finds pairs of BatchNormalizations whose scale or epsilon differs, as where a
- * codebase without gamma has it in the kernel: they become folded pairs, and the
- * kernels under them covered. */
+/* Finds pairs of BatchNormalizations whose scale or epsilon differs and whose
+ * kernels do too, as where a codebase without gamma has it in the kernel: they
+ * become folded pairs, and the kernels under them covered. */
 enum i3d_status i3d_find_moved_scales(struct i3d_pairing *pairing, struct i3d_error *error);
 
 /* Audits the pair of a node of the 2D graph: fills has_weights, audit_good and

@@ -101,7 +101,7 @@ static void compare(const struct i3d_kernel_pair *pair, struct i3d_slices *slice
                     struct i3d_layer_verdict *verdict)
 {
     struct i3d_slice_tally tally = i3d_tally_slices(slices);
-    bool centered = tally.centered && slices->inflated.layout.taps > 1
+    bool centered = tally.centered && !tally.divided && slices->inflated.layout.taps > 1
         && !i3d_is(pair->inflated_node, "ConvTranspose");
     if (centered)
         snprintf(verdict->audit_note, sizeof verdict->audit_note,

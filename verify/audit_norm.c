@@ -59,6 +59,21 @@ static enum i3d_status scale_differs(const struct i3d_pairing *pairing, size_t f
     return status;
 }
 
+/* The kernels that the pair has or is applied to. */
+static struct i3d_kernel_pair kernels_of(const struct i3d_pairing *pairing,
+                                         const struct i3d_node_pair *pair)
+{
+    const struct i3d_node *kernel = flat_node(pairing, pair->flat_kernel);
+    const struct i3d_node *other = inflated_node(pairing, pair->inflated_kernel);
+    return (struct i3d_kernel_pair){
+        .flat_node = kernel,
+        .inflated_node = other,
+        .flat = i3d_parameter(pairing->flat, kernel, 1),
+        .inflated = i3d_parameter(pairing->inflated, other, 1),
+        .reads_input = i3d_origin_of(pairing->flat, kernel->inputs[0]).node < 0,
+    };
+}
+
 enum i3d_status i3d_find_moved_scales(struct i3d_pairing *pairing, struct i3d_error *error)
 {
     enum i3d_status status = I3D_OK;
@@ -72,6 +87,11 @@ enum i3d_status i3d_find_moved_scales(struct i3d_pairing *pairing, struct i3d_er
         status = scale_differs(pairing, i, &differs, error);
         if (status || !differs)
             continue;
+        struct i3d_kernel_pair kernels = kernels_of(pairing, pair);
+        struct i3d_layer_verdict plain = { .audit_good = true };
+        status = i3d_audit_kernel(&kernels, &plain, error);
+        if (status || (plain.has_weights && plain.audit_good))
+            continue; /* nothing moved into this kernel: the scale is another one */
         struct i3d_node_pair *kernel = &pairing->nodes[pair->flat_kernel];
         pair->folded = true;
         kernel->covered = true;
@@ -184,15 +204,9 @@ enum i3d_status i3d_audit_folded(const struct i3d_pairing *pairing, size_t flat,
         status = read_affine(pairing->inflated, other, inflated_node(pairing, pair->inflated),
                              &theirs, &other_known, error);
     if (!status && known && other_known) {
-        struct i3d_kernel_pair kernels = {
-            .flat_node = kernel,
-            .inflated_node = other,
-            .flat = i3d_parameter(pairing->flat, kernel, 1),
-            .inflated = i3d_parameter(pairing->inflated, other, 1),
-            .reads_input = i3d_origin_of(pairing->flat, kernel->inputs[0]).node < 0,
-            .flat_scale = mine.scale,
-            .inflated_scale = theirs.scale,
-        };
+        struct i3d_kernel_pair kernels = kernels_of(pairing, pair);
+        kernels.flat_scale = mine.scale;
+        kernels.inflated_scale = theirs.scale;
         status = i3d_audit_kernel(&kernels, verdict, error);
         if (!status && mine.count == theirs.count)
             compare_shifts(&mine, &theirs, verdict);

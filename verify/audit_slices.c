@@ -131,6 +131,11 @@ struct slice {
 struct diagnosis {
     struct slice *slices;
     bool *bad_outputs, *bad_inputs;
+    int64_t bad_count, without_number; /* weights, and those of them that are NaN */
+    struct {
+        int64_t output, input, slice, position;
+        double found, expected;
+    } last_bad;
     double largest;      /* |expected| */
     double worst_sum;    /* largest difference of a sum over taps from the 2D kernel */
     double largest_base; /* in 2D */
@@ -154,8 +159,18 @@ static void examine(struct i3d_slices *slices, int64_t o, double *found, double 
                           (size_t)positions);
         for (size_t k = 0; k < count; k++) {
             double expected = slices->wide[k], difference = fabs(found[k] - expected);
-            if (!(difference == 0))
-                diagnosis->bad_outputs[o] = diagnosis->bad_inputs[k / (size_t)positions] = true;
+            if (!(difference == 0)) {
+                int64_t i = (int64_t)k / positions, at = (int64_t)k % positions;
+                diagnosis->bad_outputs[o] = diagnosis->bad_inputs[i] = true;
+                diagnosis->bad_count++;
+                diagnosis->without_number += isnan(found[k]);
+                diagnosis->last_bad.output = o;
+                diagnosis->last_bad.input = i;
+                diagnosis->last_bad.slice = t;
+                diagnosis->last_bad.position = at;
+                diagnosis->last_bad.found = found[k];
+                diagnosis->last_bad.expected = expected;
+            }
             slice->worst = fmax(slice->worst, difference);
             slice->squares += found[k] * found[k];
             slice->products += found[k] * expected;
@@ -235,6 +250,25 @@ static double roundoff(enum i3d_dtype dtype)
     }
 }
 
+/* What a few weights alone show. */
+static bool report_weights(const struct i3d_slices *slices, const struct diagnosis *diagnosis,
+                           struct i3d_layer_verdict *verdict)
+{
+    int64_t width = slices->flat.layout.width, position = diagnosis->last_bad.position;
+    if (!diagnosis->bad_count)
+        i3d_object(verdict, "zeros have another sign than those of 2D kernel / %lld",
+                   (long long)slices->divisors[0]);
+    else if (diagnosis->bad_count == 1)
+        i3d_object(verdict, "one weight, [%lld, %lld, %lld, %lld, %lld], is %.9g and not %.9g",
+                   (long long)diagnosis->last_bad.output, (long long)diagnosis->last_bad.input,
+                   (long long)diagnosis->last_bad.slice, (long long)(position / width),
+                   (long long)(position % width), diagnosis->last_bad.found,
+                   diagnosis->last_bad.expected);
+    else if (diagnosis->without_number)
+        i3d_object(verdict, "%lld weights are NaN", (long long)diagnosis->without_number);
+    return !verdict->audit_good;
+}
+
 static bool report_exchange(struct i3d_slices *slices, const struct diagnosis *diagnosis,
                             struct i3d_layer_verdict *verdict)
 {
@@ -274,7 +308,8 @@ static void report(struct i3d_slices *slices, const struct diagnosis *diagnosis,
         if (diagnosis->slices[t].worst > diagnosis->slices[at].worst)
             at = t;
     const struct slice *worst = &diagnosis->slices[at];
-    if (report_exchange(slices, diagnosis, verdict))
+    if (report_exchange(slices, diagnosis, verdict)
+        || report_weights(slices, diagnosis, verdict))
         return;
     if (worst->worst <= 4 * rounding * diagnosis->largest)
         i3d_object(verdict, "rounded in another way than 2D kernel / %lld is: off by up to %.2g",
