@@ -258,32 +258,42 @@ static enum i3d_status write_piece(void *context, const void *bytes, size_t leng
     return status;
 }
 
-/* Streams each tensor to the place that the child made for it. */
-static enum i3d_status fill_places(const struct i3d_model *model,
-                                   const struct i3d_hdf5_child *child, uint64_t length,
+static enum i3d_status fill_place(const struct i3d_tensor *tensor, uint64_t place,
+                                  struct i3d_output *output, uint64_t *end,
+                                  struct i3d_error *error)
+{
+    struct placement placement = { output, place };
+    uint64_t bytes = i3d_tensor_bytes(tensor);
+    enum i3d_status status = I3D_OK;
+    if (!bytes)
+        return I3D_OK;
+    if (place > INT64_MAX || bytes > INT64_MAX - place)
+        status = i3d_fail(error, I3D_SYSTEM, "the HDF5 library made no sound file");
+    else
+        status = i3d_source_stream(tensor->source, write_piece, &placement, error);
+    if (place + bytes > *end)
+        *end = place + bytes;
+    return status ? i3d_error_where(error, "tensor %s", tensor->name) : I3D_OK;
+}
+
+/* Streams each tensor to its place as soon as the child has made it, while the
+ * child makes the next ones; its last answer says that the file is whole. */
+static enum i3d_status fill_places(const struct i3d_model *model, struct i3d_hdf5_child *child,
                                    struct i3d_output *output, struct i3d_error *error)
 {
-    char *places;
-    struct stat file;
-    enum i3d_status status = load_catalogue(child, length, &places, error);
-    if (!status && (length != model->tensor_count * sizeof(uint64_t)
-                    || fstat(i3d_output_descriptor(output), &file)))
-        status = i3d_fail(error, I3D_SYSTEM, "the HDF5 library made no sound file");
+    enum i3d_status status = I3D_OK;
+    struct i3d_hdf5_answer answer;
+    uint64_t end = 0;
     for (size_t i = 0; i < model->tensor_count && !status; i++) {
-        const struct i3d_tensor *tensor = &model->tensors[i];
-        struct placement placement = { .output = output };
-        uint64_t bytes = i3d_tensor_bytes(tensor), size = (uint64_t)file.st_size;
-        if (!bytes)
-            continue;
-        memcpy(&placement.offset, places + i * sizeof(uint64_t), sizeof placement.offset);
-        if (placement.offset > size || bytes > size - placement.offset)
-            status = i3d_fail(error, I3D_SYSTEM, "the HDF5 library made no sound file");
-        else
-            status = i3d_source_stream(tensor->source, write_piece, &placement, error);
-        if (status)
-            i3d_error_where(error, "tensor %s", tensor->name);
+        status = i3d_hdf5_await(child, I3D_SYSTEM, &answer, error);
+        if (!status)
+            status = fill_place(&model->tensors[i], answer.length, output, &end, error);
     }
-    free(places);
+    if (!status)
+        status = i3d_hdf5_await(child, I3D_SYSTEM, &answer, error);
+    struct stat file;
+    if (!status && (fstat(i3d_output_descriptor(output), &file) || (uint64_t)file.st_size < end))
+        status = i3d_fail(error, I3D_SYSTEM, "the HDF5 library made no sound file");
     return status;
 }
 
@@ -302,15 +312,12 @@ enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output 
     snprintf(path, sizeof path, "/proc/self/fd/%d", i3d_output_descriptor(output));
     struct i3d_hdf5_layout layout;
     struct i3d_hdf5_child *child;
-    struct i3d_hdf5_answer answer;
     enum i3d_status status = i3d_hdf5_plan(model, path, &layout, error);
     if (status)
         return status;
     status = i3d_hdf5_start(i3d_hdf5_create, &layout, 0, &child, error);
     if (!status) {
-        status = i3d_hdf5_await(child, I3D_SYSTEM, &answer, error);
-        if (!status)
-            status = fill_places(model, child, answer.length, output, error);
+        status = fill_places(model, child, output, error);
         i3d_hdf5_release(child);
     }
     i3d_hdf5_free_plan(&layout);

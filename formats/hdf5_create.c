@@ -114,12 +114,16 @@ static bool describe_file(hid_t root, const struct i3d_hdf5_layout *layout)
 }
 
 static bool fill_file(hid_t file, const struct i3d_hdf5_layout *layout,
-                      const struct properties *properties, uint64_t *places)
+                      const struct properties *properties, int socket)
 {
     hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
     bool good = root >= 0;
-    for (size_t i = 0; good && i < layout->model->tensor_count; i++)
-        good = make_dataset(root, &layout->model->tensors[i], properties, &places[i]);
+    for (size_t i = 0; good && i < layout->model->tensor_count; i++) {
+        struct i3d_hdf5_answer place = { .status = I3D_OK };
+        good = make_dataset(root, &layout->model->tensors[i], properties, &place.length);
+        if (good)
+            i3d_hdf5_answer(socket, &place);
+    }
     for (size_t i = 0; good && layout->layer_of && i < layout->layer_count; i++)
         good = describe_layer(root, layout, i, properties);
     if (good && layout->layer_of)
@@ -131,26 +135,24 @@ static bool fill_file(hid_t file, const struct i3d_hdf5_layout *layout,
 
 void i3d_hdf5_create(int socket, int memory, const void *context)
 {
+    (void)memory;
     const struct i3d_hdf5_layout *layout = context;
-    size_t length = layout->model->tensor_count * sizeof(uint64_t);
-    uint64_t *places = malloc(length + 1);
     struct properties properties;
-    struct i3d_hdf5_answer answer = { .status = I3D_SYSTEM,
-                                      .message = "the HDF5 library cannot write it" };
+    struct i3d_hdf5_answer answer = { .status = I3D_OK };
     errno = 0;
-    hid_t file = places && make_properties(&properties, layout->model->tensor_count)
+    hid_t file = make_properties(&properties, layout->model->tensor_count)
         ? H5Fcreate(layout->path, H5F_ACC_TRUNC, properties.file, properties.access)
         : -1;
-    bool good = file >= 0 && fill_file(file, layout, &properties, places);
+    bool good = file >= 0 && fill_file(file, layout, &properties, socket);
     int reason = errno;
     if (file >= 0 && H5Fclose(file) < 0) {
         good = false;
         reason = errno;
     }
-    if (good && pwrite(memory, places, length, 0) == (ssize_t)length)
-        answer = (struct i3d_hdf5_answer){ .status = I3D_OK, .length = length };
-    else
-        answer.reason = reason;
+    if (!good)
+        answer = (struct i3d_hdf5_answer){ .status = I3D_SYSTEM,
+                                           .reason = reason,
+                                           .message = "the HDF5 library cannot write it" };
     i3d_hdf5_answer(socket, &answer);
     _exit(0);
 }

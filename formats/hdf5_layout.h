@@ -25,7 +25,8 @@ enum i3d_status i3d_hdf5_plan(const struct i3d_model *model, const char *path,
 void i3d_hdf5_free_plan(struct i3d_hdf5_layout *layout);
 
 /* In the child, an i3d_hdf5_task whose context is the layout: creates the file
- * with contiguous datasets whose places are allocated but not written, closes it
- * and answers with one uint64 offset per tensor. The same model gives the same
- * bytes: no dates are stored. */
+ * with contiguous datasets whose places are allocated but not written. Answers
+ * once for each tensor, in order, as soon as it has a place (the answer's length:
+ * its offset in the file), and once more when the file is closed. The same model
+ * gives the same bytes: no dates are stored. */
 void i3d_hdf5_create(int socket, int memory, const void *context);
