@@ -22,7 +22,7 @@ enum { WALKED_PER_SECOND = 2 << 20, READ_PER_SECOND = 16 << 20, LEAST_SECONDS = 
 struct walker {
     const struct i3d_hdf5_input *input;
     FILE *out;
-    hid_t *datasets; /* open, in the order of their records */
+    hid_t *datasets; /* in the order of their records: open, or -1 if in place */
     size_t dataset_count, object_count;
     haddr_t groups[I3D_HDF5_MAX_DEPTH]; /* from the root to here, against cycles */
     int depth;
@@ -55,13 +55,12 @@ static void put_string(struct walker *walker, const char *string)
 }
 
 /* Where the elements lie in the file just as the model wants them. */
-static uint64_t place_of(hid_t dataset, hid_t type, uint64_t bytes, uint64_t file_size)
+static uint64_t place_of(hid_t dataset, hid_t properties, hid_t type, uint64_t bytes,
+                         uint64_t file_size)
 {
-    hid_t properties = H5Dget_create_plist(dataset);
     bool in_place = H5Pget_layout(properties) == H5D_CONTIGUOUS
         && (H5Tget_size(type) == 1 || H5Tget_order(type) == H5T_ORDER_LE)
         && H5Dget_storage_size(dataset) == bytes;
-    H5Pclose(properties);
     haddr_t offset = in_place ? H5Dget_offset(dataset) : HADDR_UNDEF;
     if (offset == HADDR_UNDEF || offset > file_size || bytes > file_size - offset)
         return I3D_HDF5_NOT_IN_PLACE;
@@ -78,15 +77,17 @@ static bool is_absurd(uint64_t bytes, uint64_t file_size)
     return bytes > bound || bytes > (uint64_t)8 << 30;
 }
 
-/* Keeps a dataset open for questions about it. */
-static bool keep_open(struct walker *walker, hid_t dataset)
+/* Keeps a dataset open if there will be questions about it. */
+static bool keep(struct walker *walker, hid_t dataset, uint64_t place)
 {
     hid_t *grown = realloc(walker->datasets, (walker->dataset_count + 1) * sizeof *grown);
     if (!grown)
         return give_up(walker, I3D_SYSTEM, "not enough memory");
     walker->datasets = grown;
-    grown[walker->dataset_count++] = dataset;
-    H5Iinc_ref(dataset);
+    bool is_asked = place == I3D_HDF5_NOT_IN_PLACE;
+    grown[walker->dataset_count++] = is_asked ? dataset : -1;
+    if (is_asked)
+        H5Iinc_ref(dataset);
     return true;
 }
 
@@ -101,12 +102,10 @@ struct found {
 
 /* Whether the elements lie in this file, and not in others that it names. Asked
  * before the shape, for which the library goes to a virtual dataset's sources. */
-static bool is_whole(struct walker *walker, hid_t dataset, const char *name)
+static bool is_whole(struct walker *walker, hid_t properties, const char *name)
 {
-    hid_t properties = H5Dget_create_plist(dataset);
     H5D_layout_t layout = H5Pget_layout(properties);
     int external = H5Pget_external_count(properties);
-    H5Pclose(properties);
     if (layout < 0 || external < 0)
         return give_up(walker, I3D_MALFORMED, "dataset %.150s cannot be read", name);
     if (layout == H5D_VIRTUAL || external)
@@ -151,24 +150,27 @@ static void put_record(struct walker *walker, const struct found *found)
 
 static bool put_dataset(struct walker *walker, hid_t dataset, const char *name, bool is_weight)
 {
-    if (!is_whole(walker, dataset, name))
+    hid_t properties = H5Dget_create_plist(dataset);
+    bool good = is_whole(walker, properties, name);
+    if (!good) {
+        H5Pclose(properties);
         return false;
+    }
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     struct found found = { .name = name, .place = I3D_HDF5_NOT_IN_PLACE };
     uint64_t size = walker->input->size;
-    bool good = true;
     found.dtype = type < 0 ? I3D_UNDEFINED : i3d_dtype_from_hdf5(type);
     if (found.dtype != I3D_UNDEFINED) {
         good = measure(walker, space, &found);
         if (good)
-            found.place = place_of(dataset, type, found.bytes, size);
+            found.place = place_of(dataset, properties, type, found.bytes, size);
         if (good && found.place == I3D_HDF5_NOT_IN_PLACE && is_absurd(found.bytes, size))
             good = give_up(walker, I3D_MALFORMED,
                            "dataset %.150s claims %llu bytes in a file of %llu", name,
                            (unsigned long long)found.bytes, (unsigned long long)size);
         if (good) {
             put_record(walker, &found);
-            good = keep_open(walker, dataset);
+            good = keep(walker, dataset, found.place);
         }
     } else if (is_weight) {
         good = give_up(walker, I3D_UNSUPPORTED,
@@ -176,6 +178,7 @@ static bool put_dataset(struct walker *walker, hid_t dataset, const char *name, 
     }
     H5Tclose(type);
     H5Sclose(space);
+    H5Pclose(properties);
     return good;
 }
 
@@ -339,7 +342,7 @@ static void read_dataset(struct walker *walker, uint64_t position, int memory,
     *answer = (struct i3d_hdf5_answer){ .status = I3D_MALFORMED };
     snprintf(answer->message, sizeof answer->message,
              "the HDF5 library cannot read its elements");
-    if (position >= walker->dataset_count)
+    if (position >= walker->dataset_count || walker->datasets[position] < 0)
         return;
     hid_t dataset = walker->datasets[position];
     hid_t stored = H5Dget_type(dataset), space = H5Dget_space(dataset);
