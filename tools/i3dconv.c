@@ -3,6 +3,7 @@
 #include "formats/output.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +124,18 @@ static void fill_standard_streams(void)
             exit(I3D_SYSTEM);
 }
 
+/* Weights come and go by the megabyte, one tensor after the other: the heap keeps
+ * their memory, where it would be mapped anew, and zeroed by the kernel, each time. */
+static void keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
 int main(int argc, char **argv)
 {
     fill_standard_streams();
+    keep_memory();
     set_signals();
     if (argc < 2) {
         print_help();
