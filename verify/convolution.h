@@ -56,17 +56,21 @@ struct i3d_epilogue {
     float slope;             /* of LEAKY */
 };
 
+struct i3d_kernels;
 struct i3d_convolution; /* geometry, algorithm and the weights as that wants them */
 
-/* weight: filters × channels/groups × kernel, read here only (but by
- * I3D_REFERENCE, which keeps the pointer: it has to outlive the convolution).
- * scale may be null; else filter f's weights are multiplied by scale[f] on
- * the way, as a BatchNorm behind the convolution asks (rounded once, from
- * double). The geometry's channels and filters are multiples of groups, its
- * window is resolved. I3D_UNSUPPORTED if the algorithm does not fit or a matrix
- * has a side beyond 2^31. */
+/* The innermost loops of the widest instruction set that this processor has. */
+const struct i3d_kernels *i3d_best_kernels(void);
+
+/* weight: filters × channels/groups × kernel, read here only. scale may be null;
+ * else filter f's weights are multiplied by scale[f] on the way, in double, as a
+ * BatchNorm behind the convolution asks. kernels: i3d_best_kernels(), or others of
+ * this processor's (verify/kernels.h). The geometry's channels and filters are
+ * multiples of groups, its window is resolved. I3D_UNSUPPORTED if the algorithm
+ * does not fit or a matrix has a side beyond 2^31. */
 enum i3d_status i3d_convolution_prepare(const struct i3d_convolution_geometry *geometry,
-                                        enum i3d_algorithm algorithm, const float *weight,
+                                        enum i3d_algorithm algorithm,
+                                        const struct i3d_kernels *kernels, const float *weight,
                                         const double *scale,
                                         struct i3d_convolution **convolution,
                                         struct i3d_error *error);

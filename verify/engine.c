@@ -21,7 +21,7 @@ struct run {
     struct slot *slots; /* by the index' numbers */
     size_t slot_count;
     int threads;
-    bool edge_time;
+    bool reference, edge_time;
     i3d_observer *observer;
     void *observer_context;
     struct i3d_error *error;
@@ -166,6 +166,7 @@ static enum i3d_status compute(struct run *run, const struct i3d_node *node, str
         .opset = i3d_opset(run->model),
         .variant = row->variant,
         .threads = run->threads,
+        .reference = run->reference,
         .edge_time = run->edge_time,
         .input_count = node->input_count,
         .output_count = node->output_count,
@@ -304,6 +305,7 @@ enum i3d_status i3d_run(const struct i3d_model *model, const struct i3d_array *i
         .model = model,
         .index = i3d_index_new(model),
         .threads = options->threads > 0 ? options->threads : omp_get_max_threads(),
+        .reference = options->engine == I3D_ENGINE_REFERENCE,
         .edge_time = edge_time,
         .observer = observer,
         .observer_context = observer_context,

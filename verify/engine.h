@@ -27,7 +27,13 @@ enum i3d_time_padding {
                              convolutions beyond the clip's ends */
 };
 
+enum i3d_engine {
+    I3D_ENGINE_FAST,      /* the algorithm that suits each convolution */
+    I3D_ENGINE_REFERENCE, /* the plain one for all */
+};
+
 struct i3d_run_options {
+    enum i3d_engine engine;
     enum i3d_time_padding time_padding; /* EDGE needs model->time_axis == 2 */
     int threads;                        /* 0: all cores */
 };

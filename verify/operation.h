@@ -15,6 +15,7 @@ struct i3d_operation {
     int64_t opset;
     int variant;    /* from the operator's row */
     int threads;
+    bool reference; /* plain algorithms only */
     bool edge_time; /* windows over rank-5 data see the first and last frame repeated */
     size_t input_count, output_count;
     const struct i3d_array *inputs; /* dtype I3D_UNDEFINED: left out */

@@ -1,0 +1,81 @@
+/* The innermost loops, compiled once per instruction set from one source
+ * (kernels.c) and chosen at run time; not installed. They touch float32 in memory
+ * and nothing else, allocate nothing and start no threads. Multiply and add may be
+ * fused in them. */
+#pragma once
+
+#include "verify/convolution.h"
+
+enum {
+    I3D_MOST_TILE_ROWS = 12, /* of any instruction set */
+    I3D_MOST_TILE_COLUMNS = 32,
+    I3D_WINOGRAD_SIDE = 6, /* of an input tile */
+    I3D_WINOGRAD_POINTS = I3D_WINOGRAD_SIDE * I3D_WINOGRAD_SIDE,
+    I3D_SLACK = 32, /* floats past the end that a kernel may read, or write where it says so */
+};
+
+/* One tile of a matrix product, rows × kernels->columns of C in registers.
+ * Row k of B starts at b + k·ldb, but every `depth` rows form a segment, and the
+ * next one starts b_step further on from where the last one started, not behind it.
+ * a holds the rows of one column of A beside each other, column after column. */
+struct i3d_tile {
+    int64_t segments, depth;
+    const float *a, *b;
+    int64_t ldb, b_step;
+    float *c;
+    int64_t ldc;
+    bool accumulate;   /* onto C; otherwise onto bias, or onto 0 where that is null */
+    const float *bias; /* per row */
+    bool clamp;        /* the sums, to [low, high]; NaN stays */
+    float low, high;
+};
+
+typedef void i3d_tile_kernel(const struct i3d_tile *tile);
+
+struct i3d_kernels {
+    const char *name;
+    /* A tile has tall or low rows. */
+    int tall, low, columns;
+    i3d_tile_kernel *multiply_tall, *multiply_low;
+
+    /* to[i] = from[i·stride] */
+    void (*gather)(const float *from, int64_t stride, float *to, int64_t count);
+
+    /* to[i] = activation(from[i] + bias + residual[i]); residual may be null or to,
+     * from may be to. The epilogue's own bias and residual are not looked at. */
+    void (*finish)(const float *from, float bias, const float *residual,
+                   const struct i3d_epilogue *epilogue, float *to, int64_t count);
+
+    /* to[i] = Σ over k of weights[k] · from[offsets[k] + i] */
+    void (*correlate)(const float *from, const int64_t *offsets, const float *weights,
+                      int64_t taps, float *to, int64_t count);
+
+    /* to[i] = max(to[i], from[i]), NaN first; to[i] += from[i]. */
+    void (*raise)(float *to, const float *from, int64_t count);
+    void (*add)(float *to, const float *from, int64_t count);
+
+    /* Winograd's transforms with the points 0, 1, -1, 1/2, -2 and infinity: tiles
+     * of 6×6 inputs overlap so that each makes step × step outputs, step 2 to 4.
+     *
+     * down: six lines of a tile row, line i of the result being Bᵀ's row i over
+     * them. across: every one of such six lines, count tiles, Bᵀ's row j over a
+     * tile's six; point (i, j) of tile n goes to to[(6·i + j)·to_stride + n], and up
+     * to seven elements behind tile count - 1 are overwritten. Lines are
+     * line_stride apart; scratch is 4·line_stride elements. */
+    void (*winograd_down)(const float *const lines[6], float *to, int64_t line_stride,
+                          int64_t count);
+    void (*winograd_across)(int step, float *lines, int64_t line_stride, float *scratch,
+                            float *to, int64_t to_stride, int64_t count);
+    /* The products of count tiles, point p at from[p·from_stride + n], to step lines
+     * of step · count outputs, line_stride apart; up to 8·step elements more are
+     * overwritten. */
+    void (*winograd_back)(int step, const float *from, int64_t from_stride, float *lines,
+                          int64_t line_stride, int64_t count);
+};
+
+/* avx2 with its fused multiply-add, avx512 its foundation: built on x86-64 alone,
+ * run where the processor has them. */
+extern const struct i3d_kernels i3d_kernels_plain, i3d_kernels_avx2, i3d_kernels_avx512;
+
+/* All that this processor and system have, the plain ones first; null at the end. */
+const struct i3d_kernels *i3d_kernels_at(size_t k);
