@@ -1,0 +1,312 @@
+#include "zoo/product.h"
+
+#include "converters/inflate.h"
+#include "model/digest.h"
+#include "verify/proof.h"
+#include "zoo/manifest_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A product's paths, and what its key is. */
+struct making {
+    const struct i3d_manifest *manifest;
+    const struct i3d_product *product;
+    const struct i3d_product_options *options;
+    char *source;    /* absolute path of the entry's file */
+    char *result, *sidecar, *unverified;
+    struct i3d_zoo_identity identity; /* of the source */
+    char key[I3D_DIGEST_SIZE];
+};
+
+static void end(struct making *making)
+{
+    i3d_identity_free(&making->identity);
+    free(making->source);
+    free(making->result);
+    free(making->sidecar);
+    free(making->unverified);
+}
+
+static enum i3d_status make_key(struct making *making, struct i3d_error *error)
+{
+    const struct i3d_product *product = making->product;
+    const struct i3d_product_options *options = making->options;
+    char *text;
+    int length = asprintf(&text, "i3dconv product 1\nprogram %s\nsource %s\nrecipe %s\nstream %s\n"
+                                 "container %s\ndialect %s\nproof %lld %lld %lld\n",
+                          PACKAGE_VERSION, making->identity.sha256, product->recipe,
+                          product->stream, product->format->name,
+                          product->dialect ? product->dialect->name : "",
+                          (long long)options->frames, (long long)options->height,
+                          (long long)options->width);
+    if (length < 0)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_digest_bytes(text, (size_t)length, making->key, error);
+    free(text);
+    return status;
+}
+
+/* Finds the source and hashes it. */
+static enum i3d_status begin(const struct i3d_manifest *manifest,
+                             const struct i3d_product *product,
+                             const struct i3d_product_options *options, struct making *making,
+                             struct i3d_error *error)
+{
+    *making = (struct making){ .manifest = manifest, .product = product, .options = options };
+    const char *slash = strchr(product->name, '/');
+    if (asprintf(&making->result, "%s/%s", options->folder, product->name) < 0)
+        making->result = NULL;
+    if (asprintf(&making->sidecar, "%s/%s.json", options->folder, product->name) < 0)
+        making->sidecar = NULL;
+    if (asprintf(&making->unverified, "%s/%s/.unverified-%ld-%s", options->folder,
+                 product->entry->name, (long)getpid(), slash + 1) < 0)
+        making->unverified = NULL;
+    if (!making->result || !making->sidecar || !making->unverified)
+        return i3d_fail_memory(error);
+    enum i3d_status status =
+        i3d_manifest_locate(manifest, product->entry, &making->source, error);
+    if (!status)
+        status = i3d_identify_bytes(making->source, &making->identity, error);
+    return status ? status : make_key(making, error);
+}
+
+/* The sidecar, or null where there is none that can be read. */
+static json_t *load_sidecar(const char *path)
+{
+    json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(json) && json_object_get(json, "i3dconv_product"))
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+static bool has_text(const json_t *object, const char *key, const char *value)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text && !strcmp(text, value);
+}
+
+bool i3d_product_is_done(const struct i3d_manifest *manifest, const struct i3d_product *product,
+                         const struct i3d_product_options *options,
+                         struct i3d_product_state *state)
+{
+    struct making making;
+    struct i3d_zoo_identity result = { .classes = -1 };
+    struct i3d_error ignored;
+    enum i3d_status status = begin(manifest, product, options, &making, &ignored);
+    json_t *sidecar = status ? NULL : load_sidecar(making.sidecar);
+    struct stat file;
+    bool done = sidecar && has_text(sidecar, "key", making.key)
+        && has_text(sidecar, "verdict", "PASS") && !stat(making.result, &file)
+        && S_ISREG(file.st_mode) && !i3d_identify_bytes(making.result, &result, &ignored)
+        && has_text(sidecar, "sha256", result.sha256);
+    if (done) {
+        *state = (struct i3d_product_state){
+            .bytes = result.bytes,
+            .worst = json_number_value(json_object_get(sidecar, "worst_relative_error")),
+            .seconds = json_number_value(json_object_get(sidecar, "seconds")),
+            .layers = json_integer_value(json_object_get(sidecar, "layers")),
+        };
+        memcpy(state->sha256, result.sha256, sizeof state->sha256);
+    }
+    i3d_identity_free(&result);
+    json_decref(sidecar);
+    end(&making);
+    return done;
+}
+
+static enum i3d_status read_graph(const char *path, const struct i3d_dialect *dialect,
+                                  struct i3d_model **graph, struct i3d_error *error)
+{
+    struct i3d_model *model;
+    *graph = NULL;
+    enum i3d_status status = i3d_read_model(path, &model, error);
+    if (status)
+        return status;
+    if (model->node_count) {
+        *graph = model;
+        return I3D_OK;
+    }
+    status = i3d_zoo_bind(model, dialect, graph, error);
+    i3d_model_free(model);
+    return status ? i3d_error_file(error, path) : I3D_OK;
+}
+
+/* Inflates the graph and writes it, in the dialect if one is asked for. */
+static enum i3d_status write_inflated(const struct making *making, const struct i3d_model *flat,
+                                      struct i3d_error *error)
+{
+    const struct i3d_product *product = making->product;
+    struct i3d_inflate_options options = {
+        .recipe = product->recipe,
+        .stream = strcmp(product->stream, "flow") ? I3D_RGB : I3D_FLOW,
+        .height = making->options->height,
+        .width = making->options->width,
+    };
+    struct i3d_model *inflated = NULL, *renamed = NULL;
+    enum i3d_status status = i3d_inflate(flat, &options, &inflated, error);
+    const struct i3d_dialect *dialect = product->dialect;
+    if (!status && !dialect && !product->format->holds_graph) {
+        dialect = i3d_dialect_by_name("keras-i3d");
+        if (!dialect)
+            status = i3d_fail_memory(error);
+    }
+    if (!status && dialect)
+        status = i3d_zoo_unbind(inflated, dialect, &renamed, error);
+    struct i3d_model *written = renamed ? renamed : inflated;
+    if (!status && !i3d_set_metadata(written, "i3dconv.source_sha256", making->identity.sha256))
+        status = i3d_fail_memory(error);
+    if (!status)
+        status = i3d_write_model(written, making->unverified, product->format, error);
+    i3d_model_free(renamed);
+    i3d_model_free(inflated);
+    return status;
+}
+
+/* Reads back what was written, and proves it. */
+static enum i3d_status verify(const struct making *making, const struct i3d_model *flat,
+                              struct i3d_product_state *state, struct i3d_error *error)
+{
+    struct i3d_model *written;
+    struct i3d_proof proof = { .first_bad = -1 };
+    struct i3d_proof_options options = {
+        .frames = making->options->frames,
+        .height = making->options->height,
+        .width = making->options->width,
+        .tolerance = 1e-5,
+        .threads = making->options->threads,
+    };
+    enum i3d_status status = read_graph(making->unverified, making->product->dialect, &written,
+                                        error);
+    if (!status)
+        status = i3d_prove(flat, written, &options, &proof, error);
+    for (size_t i = 0; i < proof.layer_count; i++)
+        if (proof.layers[i].max_relative > state->worst)
+            state->worst = proof.layers[i].max_relative;
+    state->layers = (int64_t)proof.layer_count;
+    if (!status && !proof.good) {
+        const struct i3d_layer_verdict *bad =
+            proof.first_bad >= 0 ? &proof.layers[proof.first_bad] : NULL;
+        status = i3d_fail(error, I3D_DIFFERS, "the proof fails first at %s: %s",
+                          bad ? bad->name : "the pairing",
+                          bad && bad->audit_note[0] ? bad->audit_note : proof.obstacle);
+    }
+    i3d_proof_free(&proof);
+    i3d_model_free(written);
+    return status;
+}
+
+static enum i3d_status write_sidecar(const struct making *making,
+                                     const struct i3d_product_state *state,
+                                     struct i3d_error *error)
+{
+    const struct i3d_product *product = making->product;
+    json_t *json = json_pack(
+        "{s:i, s:s, s:s, s:{s:s, s:s, s:I}, s:s, s:s, s:s, s:s*, s:s, s:s, s:I, s:s, s:f, s:I, "
+        "s:f}",
+        "i3dconv_product", 1, "name", product->name, "key", making->key, "source", "path",
+        product->entry->path, "sha256", making->identity.sha256, "bytes",
+        (json_int_t)making->identity.bytes, "recipe", product->recipe, "stream", product->stream,
+        "container", product->format->name, "dialect",
+        product->dialect ? product->dialect->name : NULL, "program", "i3dconv " PACKAGE_VERSION,
+        "sha256", state->sha256, "bytes", (json_int_t)state->bytes, "verdict", "PASS",
+        "worst_relative_error", state->worst, "layers", (json_int_t)state->layers, "seconds",
+        state->seconds);
+    if (!json)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_write_json(json, making->sidecar, error);
+    json_decref(json);
+    return status;
+}
+
+static enum i3d_status make_folder(const char *path, struct i3d_error *error)
+{
+    if (!mkdir(path, 0777) || errno == EEXIST)
+        return I3D_OK;
+    i3d_fail_errno(error, "cannot make the folder");
+    return i3d_error_file(error, path);
+}
+
+static enum i3d_status make_folders(const struct making *making, struct i3d_error *error)
+{
+    enum i3d_status status = make_folder(making->options->folder, error);
+    char *slash = strrchr(making->result, '/');
+    *slash = 0;
+    if (!status)
+        status = make_folder(making->result, error);
+    *slash = '/';
+    return status;
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static enum i3d_status check_source(const struct making *making, struct i3d_error *error)
+{
+    const char *said = making->product->entry->sha256;
+    if (!said || !strcmp(said, making->identity.sha256))
+        return I3D_OK;
+    i3d_fail(error, I3D_DIFFERS, "its SHA-256 is %s, not %s", making->identity.sha256, said);
+    return i3d_error_file(error, making->product->entry->path);
+}
+
+/* The rename makes the product appear; writing the sidecar syncs their folder. */
+static enum i3d_status publish(const struct making *making, struct i3d_product_state *state,
+                               struct i3d_error *error)
+{
+    struct i3d_zoo_identity result;
+    enum i3d_status status = i3d_identify_bytes(making->unverified, &result, error);
+    state->bytes = result.bytes;
+    memcpy(state->sha256, result.sha256, sizeof state->sha256);
+    i3d_identity_free(&result);
+    if (!status && unlink(making->sidecar) && errno != ENOENT)
+        status = i3d_fail_errno(error, "cannot remove the sidecar of what stood here");
+    if (!status && rename(making->unverified, making->result))
+        status = i3d_fail_errno(error, "cannot rename the product");
+    if (!status)
+        status = write_sidecar(making, state, error);
+    return status ? i3d_error_file(error, making->result) : I3D_OK;
+}
+
+enum i3d_status i3d_product_make(const struct i3d_manifest *manifest,
+                                 const struct i3d_product *product,
+                                 const struct i3d_product_options *options,
+                                 struct i3d_product_state *state, struct i3d_error *error)
+{
+    struct making making;
+    struct i3d_model *flat = NULL;
+    double start = now();
+    *state = (struct i3d_product_state){ 0 };
+    enum i3d_status status = begin(manifest, product, options, &making, error);
+    if (!status)
+        status = check_source(&making, error);
+    if (!status)
+        status = make_folders(&making, error);
+    if (!status)
+        status = read_graph(making.source, NULL, &flat, error);
+    if (!status)
+        status = write_inflated(&making, flat, error);
+    if (!status)
+        status = verify(&making, flat, state, error);
+    state->seconds = now() - start;
+    if (!status)
+        status = publish(&making, state, error);
+    if (status && making.unverified) {
+        unlink(making.unverified);
+        if (!strcmp(error->file, making.unverified)) /* the user knows it by its own name */
+            snprintf(error->file, sizeof error->file, "%s", making.result);
+    }
+    i3d_model_free(flat);
+    end(&making);
+    return status;
+}
