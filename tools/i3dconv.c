@@ -18,6 +18,7 @@ static const struct {
     const char *title;
 } commands[] = {
     { "convert", cmd_convert, "from container to container, from dialect to dialect" },
+    { "filters", cmd_filters, "the first layer's filters as a picture" },
     { "inflate", cmd_inflate, "2D to 3D" },
     { "inspect", cmd_inspect, "what a file holds" },
     { "verify", cmd_verify, "prove that a 3D network computes what the 2D one does" },

@@ -10,6 +10,7 @@
 
 /* Each command: argv[0] is its name; returns the exit code. */
 int cmd_convert(int argc, char **argv);
+int cmd_filters(int argc, char **argv);
 int cmd_inflate(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
