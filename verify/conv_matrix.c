@@ -136,15 +136,24 @@ static int64_t weight_count(const struct i3d_convolution *convolution)
 }
 
 static void pack(const struct i3d_convolution *convolution, const float *weight,
-                 const double *scale, float *to)
+                 const double *scale, float *to, int threads)
 {
+    const struct i3d_panels *panels = &convolution->panels;
     int64_t depth = convolution->channels * convolution->kernel_size;
-    for (int64_t row = 0; row < convolution->filters; row++) {
-        for (int64_t k = 0; k < depth; k++) {
-            float value = weight[row * depth + k];
-            to[i3d_packed_position(&convolution->panels, depth, row, k)] =
-                scale ? (float)((double)value * scale[row]) : value;
+    int64_t count = i3d_panel_count(panels);
+    I3D_PARALLEL_FOR(convolution->filters * depth < 65536 ? 1 : threads)
+    for (int64_t i = 0; i < count; i++) {
+        struct i3d_panel panel = i3d_panel_at(panels, i);
+        float *columns = to + panel.first_row * depth;
+        for (int64_t row = 0; row < panel.rows; row++) {
+            const float *from = weight + (panel.first_row + row) * depth;
+            double factor = scale ? scale[panel.first_row + row] : 1;
+            for (int64_t k = 0; k < depth; k++)
+                columns[k * panel.size + row] = (float)((double)from[k] * factor);
         }
+        for (int64_t row = panel.rows; row < panel.size; row++)
+            for (int64_t k = 0; k < depth; k++)
+                columns[k * panel.size + row] = 0;
     }
 }
 

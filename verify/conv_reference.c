@@ -88,8 +88,9 @@ static int64_t weight_count(const struct i3d_convolution *convolution)
 }
 
 static void pack(const struct i3d_convolution *convolution, const float *weight,
-                 const double *scale, float *to)
+                 const double *scale, float *to, int threads)
 {
+    (void)threads;
     int64_t depth = convolution->channels * convolution->kernel_size;
     for (int64_t i = 0; i < convolution->filters * depth; i++)
         to[i] = scale ? (float)((double)weight[i] * scale[i / depth]) : weight[i];

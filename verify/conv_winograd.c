@@ -407,30 +407,6 @@ static void run(const struct i3d_convolution_call *call)
     }
 }
 
-/* G: row i holds the powers of point i over the product of its differences from
- * the other finite points. */
-static void transform_taps(const double *taps, int64_t stride, int count, double out[SIDE])
-{
-    static const double points[] = { 0, 1, -1, 0.5, -2 };
-    static const double divisors[] = { 1, 3, -3, -0.9375, 15 };
-    for (int i = 0; i < SIDE - 1; i++) {
-        double sum = 0;
-        for (int k = count - 1; k >= 0; k--)
-            sum = sum * points[i] + taps[k * stride];
-        out[i] = sum / divisors[i];
-    }
-    out[SIDE - 1] = taps[(count - 1) * stride];
-}
-
-static void transform_kernel(double taps[5][5], int side, double out[SIDE][SIDE])
-{
-    double down[SIDE][SIDE]; /* [x][point] */
-    for (int x = 0; x < side; x++)
-        transform_taps(&taps[0][x], 5, side, down[x]);
-    for (int i = 0; i < SIDE; i++)
-        transform_taps(&down[0][i], SIDE, side, out[i]);
-}
-
 /* A tap's place in the order of multiply_points. */
 static int64_t place_tap(int64_t tap, int64_t taps, int64_t groups)
 {
@@ -447,32 +423,79 @@ static int64_t weight_count(const struct i3d_convolution *convolution)
                                         * window->stride[1] * window->kernel[0]);
 }
 
+/* What packing one panel's kernels needs. */
+struct packing {
+    const struct i3d_convolution *convolution;
+    const float *weight;
+    const double *scale;
+    int64_t stride, taps, depth; /* over H and W; over time; inputs × taps */
+    int64_t one_point;           /* floats of one point's factor */
+    float *to;
+};
+
+/* Takes the taps of one phase of one channel from some filters' kernels; what a
+ * kernel does not reach is left. Layout as winograd_kernels wants it. */
+static void take_phase(const struct packing *packing, int64_t filter, int64_t lane,
+                       int64_t input, int64_t tap, double *phase)
+{
+    const struct i3d_convolution *convolution = packing->convolution;
+    const struct i3d_window *window = &convolution->geometry.window.window;
+    int64_t stride = packing->stride, side = taps_of_phase(window, 1);
+    int64_t channel = input / (stride * stride);
+    double factor = packing->scale ? packing->scale[filter] : 1;
+    const float *kernel = packing->weight
+        + ((filter * convolution->channels + channel) * packing->taps + tap) * window->kernel[1]
+            * window->kernel[2];
+    for (int64_t y = input / stride % stride; y < window->kernel[1]; y += stride)
+        for (int64_t x = input % stride; x < window->kernel[2]; x += stride)
+            phase[8 * (y / stride * side + x / stride) + lane] =
+                (double)kernel[y * window->kernel[2] + x] * factor;
+}
+
+static void pack_panel(const struct packing *packing, const struct i3d_panel *panel)
+{
+    const struct i3d_convolution *convolution = packing->convolution;
+    const struct i3d_window *window = &convolution->geometry.window.window;
+    int64_t groups = count_tap_groups(window), inputs = packing->depth / packing->taps;
+    for (int64_t i = 0; i < packing->depth * panel->size; i += panel->size) {
+        int64_t tap = i / panel->size / inputs, input = i / panel->size % inputs;
+        float *columns = packing->to + panel->first_row * packing->depth
+            + (place_tap(tap, packing->taps, groups) * inputs + input) * panel->size;
+        for (int64_t first = 0; first < panel->size; first += 8) {
+            double phase[25 * 8] = { 0 };
+            float points[POINTS * 8];
+            int64_t count = panel->size - first < 8 ? panel->size - first : 8;
+            for (int64_t lane = 0; lane < count && first + lane < panel->rows; lane++)
+                take_phase(packing, panel->first_row + first + lane, lane, input, tap, phase);
+            convolution->kernels->winograd_kernels((int)taps_of_phase(window, 1), phase, points);
+            for (int64_t point = 0; point < POINTS; point++)
+                memcpy(columns + point * packing->one_point + first, points + 8 * point,
+                       (size_t)count * sizeof *points);
+        }
+    }
+}
+
 static void pack(const struct i3d_convolution *convolution, const float *weight,
-                 const double *scale, float *to)
+                 const double *scale, float *to, int threads)
 {
     const struct i3d_window *window = &convolution->geometry.window.window;
-    int64_t stride = window->stride[1], inputs = convolution->channels * stride * stride;
-    int64_t taps = window->kernel[0], depth = inputs * taps;
-    int64_t one_point = i3d_packed_size(&convolution->panels, depth);
-    int64_t groups = count_tap_groups(window);
-    int side = (int)taps_of_phase(window, 1);
-    for (int64_t i = 0; i < convolution->filters * depth; i++) {
-        int64_t filter = i / depth, input = i % inputs, tap = i / inputs % taps;
-        int64_t channel = input / (stride * stride);
-        int64_t phase_y = input / stride % stride, phase_x = input % stride;
-        const float *kernel = weight
-            + ((filter * convolution->channels + channel) * taps + tap) * window->kernel[1]
-                * window->kernel[2];
-        double phase[5][5] = { { 0 } }, points[SIDE][SIDE];
-        for (int64_t y = phase_y; y < window->kernel[1]; y += stride)
-            for (int64_t x = phase_x; x < window->kernel[2]; x += stride)
-                phase[y / stride][x / stride] = (double)kernel[y * window->kernel[2] + x]
-                    * (scale ? scale[filter] : 1);
-        transform_kernel(phase, side, points);
-        int64_t at = i3d_packed_position(&convolution->panels, depth, filter,
-                                         place_tap(tap, taps, groups) * inputs + input);
-        for (int point = 0; point < POINTS; point++)
-            to[point * one_point + at] = (float)points[point / SIDE][point % SIDE];
+    const struct i3d_panels *panels = &convolution->panels;
+    struct packing packing = {
+        .convolution = convolution,
+        .weight = weight,
+        .scale = scale,
+        .stride = window->stride[1],
+        .taps = window->kernel[0],
+        .depth = convolution->channels * window->stride[1] * window->stride[1]
+            * window->kernel[0],
+        .to = to,
+    };
+    packing.one_point = i3d_packed_size(panels, packing.depth);
+    int64_t count = i3d_panel_count(panels);
+    I3D_PARALLEL_FOR(threads)
+    for (int64_t i = 0; i < count; i++) {
+        struct i3d_panel panel = i3d_panel_at(panels, i);
+        pack_panel(&packing, &panel);
     }
 }
 

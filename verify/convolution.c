@@ -119,7 +119,7 @@ static enum i3d_status derive(struct i3d_convolution *convolution, struct i3d_er
 enum i3d_status i3d_convolution_prepare(const struct i3d_convolution_geometry *geometry,
                                         enum i3d_algorithm algorithm,
                                         const struct i3d_kernels *kernels, const float *weight,
-                                        const double *scale,
+                                        const double *scale, int threads,
                                         struct i3d_convolution **prepared,
                                         struct i3d_error *error)
 {
@@ -144,13 +144,12 @@ enum i3d_status i3d_convolution_prepare(const struct i3d_convolution_geometry *g
         free(convolution);
         return status;
     }
-    memset(convolution->weights, 0, (size_t)convolution->weight_count * sizeof(float));
     for (int64_t group = 0; group < geometry->groups; group++)
         methods->pack(convolution,
                       weight + group * convolution->filters * convolution->channels
                           * convolution->kernel_size,
                       scale ? scale + group * convolution->filters : NULL,
-                      convolution->weights + group * convolution->group_weights);
+                      convolution->weights + group * convolution->group_weights, threads);
     *prepared = convolution;
     return I3D_OK;
 }

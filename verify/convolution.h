@@ -66,12 +66,13 @@ const struct i3d_kernels *i3d_best_kernels(void);
  * else filter f's weights are multiplied by scale[f] on the way, in double, as a
  * BatchNorm behind the convolution asks. kernels: i3d_best_kernels(), or others of
  * this processor's (verify/kernels.h). The geometry's channels and filters are
- * multiples of groups, its window is resolved. I3D_UNSUPPORTED if the algorithm
- * does not fit or a matrix has a side beyond 2^31. */
+ * multiples of groups, its window is resolved. Works on up to threads threads.
+ * I3D_UNSUPPORTED if the algorithm does not fit or a matrix has a side beyond
+ * 2^31. */
 enum i3d_status i3d_convolution_prepare(const struct i3d_convolution_geometry *geometry,
                                         enum i3d_algorithm algorithm,
                                         const struct i3d_kernels *kernels, const float *weight,
-                                        const double *scale,
+                                        const double *scale, int threads,
                                         struct i3d_convolution **convolution,
                                         struct i3d_error *error);
 void i3d_convolution_free(struct i3d_convolution *convolution);

@@ -44,12 +44,13 @@ bool i3d_epilogue_is_simple(const struct i3d_epilogue *epilogue, bool *clamp, fl
 void i3d_gather_taps(const struct i3d_convolution *convolution, const float *in, int64_t first,
                      int64_t end, int64_t begin, int64_t count, float *to, int64_t row_stride);
 
-/* One row per algorithm: how many floats weights take, how they are made from
- * those of one group (scale may be null), how much workspace in floats, and a run. */
+/* One row per algorithm: how many floats the weights of one group take, how they
+ * are made (scale may be null), how much workspace in floats a run needs, and a
+ * run. */
 struct i3d_convolution_methods {
     int64_t (*weight_count)(const struct i3d_convolution *convolution);
     void (*pack)(const struct i3d_convolution *convolution, const float *weight,
-                 const double *scale, float *to);
+                 const double *scale, float *to, int threads);
     int64_t (*workspace)(const struct i3d_convolution *convolution, int threads);
     void (*run)(const struct i3d_convolution_call *call);
 };

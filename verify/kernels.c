@@ -426,6 +426,37 @@ static void winograd_back(int step, const float *from, int64_t from_stride, floa
         back(2, from, from_stride, lines, line_stride, count);
 }
 
+typedef double eight_doubles __attribute__((vector_size(64)));
+
+/* G: row i holds the powers of point i over the product of its differences from
+ * the other finite points. The taps are `step` vectors apart. */
+INLINE void transform_taps(int side, const eight_doubles *taps, int step, eight_doubles out[6])
+{
+    static const double points[] = { 0, 1, -1, 0.5, -2 };
+    static const double factors[] = { 1, 1.0 / 3, -1.0 / 3, -16.0 / 15, 1.0 / 15 };
+    UNROLL
+    for (int i = 0; i < 5; i++) {
+        eight_doubles sum = taps[(side - 1) * step];
+        for (int k = side - 2; k >= 0; k--)
+            sum = sum * points[i] + taps[k * step];
+        out[i] = sum * factors[i];
+    }
+    out[5] = taps[(side - 1) * step];
+}
+
+static void winograd_kernels(int side, const double *taps, float *points)
+{
+    eight_doubles in[25], down[5 * 6], out[6];
+    memcpy(in, taps, (size_t)(side * side) * sizeof in[0]);
+    for (int x = 0; x < side; x++)
+        transform_taps(side, in + x, side, down + 6 * x);
+    for (int i = 0; i < 6; i++) {
+        transform_taps(side, down + i, 6, out);
+        for (int j = 0; j < 6; j++)
+            store8(points + 8 * (6 * i + j), __builtin_convertvector(out[j], eight));
+    }
+}
+
 const struct i3d_kernels I3D_JOIN(i3d_kernels_, I3D_KERNELS) = {
     .name = I3D_STRING(I3D_KERNELS),
     .tall = I3D_TALL,
@@ -441,4 +472,5 @@ const struct i3d_kernels I3D_JOIN(i3d_kernels_, I3D_KERNELS) = {
     .winograd_down = winograd_down,
     .winograd_across = winograd_across,
     .winograd_back = winograd_back,
+    .winograd_kernels = winograd_kernels,
 };

@@ -71,6 +71,9 @@ struct i3d_kernels {
      * overwritten. */
     void (*winograd_back)(int step, const float *from, int64_t from_stride, float *lines,
                           int64_t line_stride, int64_t count);
+    /* Eight kernels of side × side taps, tap k of kernel n at taps[8·k + n], by
+     * G·taps·Gᵀ to points, point p of kernel n at points[8·p + n]. */
+    void (*winograd_kernels)(int side, const double *taps, float *points);
 };
 
 /* avx2 with its fused multiply-add, avx512 its foundation: built on x86-64 alone,

@@ -28,7 +28,7 @@ static enum i3d_status convolve(const struct i3d_operation *op,
     struct i3d_convolution *convolution;
     enum i3d_status status = i3d_convolution_prepare(
         geometry, op->reference ? I3D_REFERENCE : i3d_choose_algorithm(geometry),
-        i3d_best_kernels(), op->inputs[1].data, NULL, &convolution, op->error);
+        i3d_best_kernels(), op->inputs[1].data, NULL, op->threads, &convolution, op->error);
     if (status)
         return status;
     void *workspace = aligned_alloc(64, i3d_convolution_workspace(convolution, op->threads));

@@ -28,18 +28,14 @@ int64_t i3d_packed_size(const struct i3d_panels *panels, int64_t depth)
     return i3d_panel_first_row(panels, i3d_panel_count(panels)) * depth;
 }
 
-int64_t i3d_packed_position(const struct i3d_panels *panels, int64_t depth, int64_t row, int64_t k)
+struct i3d_panel i3d_panel_at(const struct i3d_panels *panels, int64_t panel)
 {
-    int64_t tall = panels->kernels->tall, low = panels->kernels->low, first, size;
-    if (row < panels->tall * tall) {
-        first = row / tall * tall;
-        size = tall;
-    } else {
-        int64_t behind = row - panels->tall * tall;
-        first = row - behind % low;
-        size = low;
-    }
-    return first * depth + k * size + row - first;
+    struct i3d_panel at = {
+        .first_row = i3d_panel_first_row(panels, panel),
+        .size = panel < panels->tall ? panels->kernels->tall : panels->kernels->low,
+    };
+    at.rows = panels->rows - at.first_row < at.size ? panels->rows - at.first_row : at.size;
+    return at;
 }
 
 /* A tile that is not full in C is computed beside it. */
@@ -77,17 +73,16 @@ static void multiply_depth(const struct i3d_panel_product *product, const struct
         int64_t width = product->columns - x;
         tile.b = start->b + x;
         for (int64_t panel = product->first_panel; panel < product->end_panel; panel++) {
-            bool is_tall = panel < panels->tall;
-            int64_t row = i3d_panel_first_row(panels, panel);
-            int64_t size = is_tall ? kernels->tall : kernels->low;
-            i3d_tile_kernel *kernel = is_tall ? kernels->multiply_tall : kernels->multiply_low;
-            tile.a = product->a + row * product->packed_depth + column * size;
-            tile.c = product->c + (row - first_row) * product->ldc + x;
-            tile.bias = start->bias ? start->bias + row : NULL;
-            if (width >= kernels->columns && row + size <= panels->rows)
+            struct i3d_panel at = i3d_panel_at(panels, panel);
+            i3d_tile_kernel *kernel =
+                panel < panels->tall ? kernels->multiply_tall : kernels->multiply_low;
+            tile.a = product->a + at.first_row * product->packed_depth + column * at.size;
+            tile.c = product->c + (at.first_row - first_row) * product->ldc + x;
+            tile.bias = start->bias ? start->bias + at.first_row : NULL;
+            if (width >= kernels->columns && at.rows == at.size)
                 kernel(&tile);
             else
-                multiply_part(&tile, kernel, row + size <= panels->rows ? size : panels->rows - row,
+                multiply_part(&tile, kernel, at.rows,
                               width < kernels->columns ? width : kernels->columns,
                               kernels->columns);
         }

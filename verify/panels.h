@@ -25,10 +25,15 @@ static inline int64_t i3d_panel_first_row(const struct i3d_panels *panels, int64
     return (panel - low) * panels->kernels->tall + low * panels->kernels->low;
 }
 
-/* Elements of a packed factor of that depth, and where one of them lies. */
+/* Elements of a packed factor of that depth. */
 int64_t i3d_packed_size(const struct i3d_panels *panels, int64_t depth);
-int64_t i3d_packed_position(const struct i3d_panels *panels, int64_t depth, int64_t row,
-                            int64_t k);
+
+/* One panel: columns of `size` elements from position first_row · depth on. */
+struct i3d_panel {
+    int64_t first_row, size;
+    int64_t rows; /* that are there */
+};
+struct i3d_panel i3d_panel_at(const struct i3d_panels *panels, int64_t panel);
 
 /* C = A·B for some of A's panels. B's rows form segments as in struct i3d_tile:
  * column s·depth + k of A meets row b + s·b_step + k·ldb. B is readable for columns

@@ -202,7 +202,7 @@ static double run_trial(struct trial *trial, enum i3d_algorithm algorithm,
     const struct i3d_convolution_geometry *geometry = &trial->geometry;
     struct i3d_convolution *convolution;
     assert_int_equal(i3d_convolution_prepare(geometry, algorithm, kernels, trial->weight,
-                                             trial->scale, &convolution, NULL),
+                                             trial->scale, threads, &convolution, NULL),
                      I3D_OK);
     void *workspace = aligned_alloc(64, i3d_convolution_workspace(convolution, threads));
     assert_non_null(workspace);
