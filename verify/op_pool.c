@@ -1,3 +1,4 @@
+#include "verify/kernels.h"
 #include "verify/operators.h"
 #include "verify/parallel.h"
 #include "verify/window3d.h"
@@ -6,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pools. A line of the output is formed in two steps, each of plain loops over x:
- * the lines of the input that its windows see become one, then that line's taps
- * become the output. */
+/* Pools, an axis at a time, each step in vectors: the frames that a window sees
+ * become one frame, that frame's lines become one line, and that line's taps the
+ * output. */
 
 enum pool { POOL_MAX, POOL_SUM, POOL_POWERS };
 
@@ -16,78 +17,111 @@ struct pooling {
     struct i3d_window3d window;
     enum pool kind;
     float p; /* exponent of POOL_POWERS */
+    const struct i3d_kernels *kernels;
 };
 
-/* A NaN stays one. */
-static inline float larger(float a, float b)
-{
-    return ((a > b) | (a != a)) ? a : b;
-}
+/* A thread's memory: a frame and a line of the input, a line of the output. */
+struct pool_scratch {
+    float *frame, *column, *taps;
+};
 
-static void start_line(const struct pooling *pool, float *line, int64_t count)
+static void start(const struct pooling *pool, float *to, int64_t count)
 {
     float empty = pool->kind == POOL_MAX ? -INFINITY : 0;
-    for (int64_t x = 0; x < count; x++)
-        line[x] = empty;
+    for (int64_t i = 0; i < count; i++)
+        to[i] = empty;
 }
 
-/* Adds a line of the input. */
-static void add_line(const struct pooling *pool, const float *from, float *to, int64_t count)
+static void merge(const struct pooling *pool, float *to, const float *from, int64_t count)
 {
-    if (pool->kind == POOL_MAX) {
-        I3D_SIMD
-        for (int64_t x = 0; x < count; x++)
-            to[x] = larger(to[x], from[x]);
-    } else if (pool->kind == POOL_SUM) {
-        I3D_SIMD
-        for (int64_t x = 0; x < count; x++)
-            to[x] += from[x];
-    } else {
-        for (int64_t x = 0; x < count; x++)
-            to[x] += pool->p == 2 ? from[x] * from[x] : powf(fabsf(from[x]), pool->p);
+    if (pool->kind == POOL_MAX)
+        pool->kernels->raise(to, from, count);
+    else
+        pool->kernels->add(to, from, count);
+}
+
+/* Merges what is behind the first of several, which is copied. */
+static void merge_next(const struct pooling *pool, bool is_first, float *to, const float *from,
+                       int64_t count)
+{
+    if (is_first)
+        memcpy(to, from, (size_t)count * sizeof *to);
+    else
+        merge(pool, to, from, count);
+}
+
+static void add_powers(const struct pooling *pool, float *to, const float *from, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] += pool->p == 2 ? from[i] * from[i] : powf(fabsf(from[i]), pool->p);
+}
+
+/* The frames that window t sees as one: a frame of the input itself, if that is the
+ * only one. */
+static const float *merge_frames(const struct pooling *pool, const float *in, int64_t t,
+                                 float *frame)
+{
+    const struct i3d_window *window = &pool->window.window;
+    int64_t size = window->in[1] * window->in[2];
+    bool is_first = true;
+    if (pool->kind == POOL_POWERS)
+        start(pool, frame, size);
+    for (int64_t k = 0; k < window->kernel[0]; k++) {
+        bool inside;
+        const float *from = in + i3d_tap_frame(&pool->window, t, k, &inside) * size;
+        if (!inside)
+            continue;
+        if (pool->kind == POOL_POWERS)
+            add_powers(pool, frame, from, size);
+        else if (window->kernel[0] == 1)
+            return from;
+        else
+            merge_next(pool, is_first, frame, from, size);
+        is_first = false;
+    }
+    if (is_first)
+        start(pool, frame, size);
+    return frame;
+}
+
+/* A line of the output from the lines of its window as one. */
+static void merge_taps(const struct pooling *pool, const float *column, float *taps, float *to)
+{
+    const struct i3d_window *window = &pool->window.window;
+    start(pool, to, window->out[2]);
+    for (int64_t k = 0; k < window->kernel[2]; k++) {
+        int64_t low, high;
+        i3d_tap_range(window, 2, k, &low, &high);
+        if (low >= high)
+            continue;
+        const float *from = column + i3d_tap_position(window, 2, low, k);
+        if (window->stride[2] > 1) {
+            pool->kernels->gather(from, window->stride[2], taps, high - low);
+            from = taps;
+        }
+        merge(pool, to + low, from, high - low);
     }
 }
 
-/* Adds one tap of a line that add_line made. */
-static void add_tap(const struct pooling *pool, const float *from, int64_t stride, float *to,
-                    int64_t count)
-{
-    if (pool->kind == POOL_MAX && stride == 1) {
-        I3D_SIMD
-        for (int64_t x = 0; x < count; x++)
-            to[x] = larger(to[x], from[x]);
-    } else if (pool->kind == POOL_MAX) {
-        for (int64_t x = 0; x < count; x++)
-            to[x] = larger(to[x], from[x * stride]);
-    } else {
-        for (int64_t x = 0; x < count; x++)
-            to[x] += from[x * stride];
-    }
-}
-
-/* One line (t, y) of the output of one channel; column is as long as the input's lines. */
-static void pool_line(const struct pooling *pool, const float *in, int64_t t, int64_t y,
-                      float *column, float *to)
+/* Frame t of the output of one channel. */
+static void pool_frame(const struct pooling *pool, const float *in, int64_t t,
+                       const struct pool_scratch *scratch, float *to)
 {
     const struct i3d_window *window = &pool->window.window;
     int64_t width = window->in[2];
-    start_line(pool, column, width);
-    for (int64_t kt = 0; kt < window->kernel[0]; kt++) {
-        bool inside;
-        int64_t frame = i3d_tap_frame(&pool->window, t, kt, &inside);
-        for (int64_t ky = 0; inside && ky < window->kernel[1]; ky++) {
-            int64_t line = i3d_tap_position(window, 1, y, ky);
-            if (line >= 0 && line < window->in[1])
-                add_line(pool, in + (frame * window->in[1] + line) * width, column, width);
+    const float *frame = merge_frames(pool, in, t, scratch->frame);
+    for (int64_t y = 0; y < window->out[1]; y++) {
+        bool is_first = true;
+        for (int64_t k = 0; k < window->kernel[1]; k++) {
+            int64_t line = i3d_tap_position(window, 1, y, k);
+            if (line < 0 || line >= window->in[1])
+                continue;
+            merge_next(pool, is_first, scratch->column, frame + line * width, width);
+            is_first = false;
         }
-    }
-    start_line(pool, to, window->out[2]);
-    for (int64_t kx = 0; kx < window->kernel[2]; kx++) {
-        int64_t low, high;
-        i3d_tap_range(window, 2, kx, &low, &high);
-        if (low < high)
-            add_tap(pool, column + i3d_tap_position(window, 2, low, kx), window->stride[2],
-                    to + low, high - low);
+        if (is_first)
+            start(pool, scratch->column, width);
+        merge_taps(pool, scratch->column, scratch->taps, to + y * window->out[2]);
     }
 }
 
@@ -103,27 +137,29 @@ static enum i3d_status pool_windows(struct i3d_operation *op, const struct pooli
     enum i3d_status status = i3d_op_output(op, 0, I3D_FLOAT32, in->rank, dims);
     if (status || !op->outputs[0].data)
         return status;
-    int64_t in_size = i3d_array_span(in, 2, in->rank);
-    int64_t lines = window->out[0] * window->out[1], width = window->out[2];
-    int64_t total = in->dims[0] * in->dims[1] * lines;
-    int threads = i3d_op_threads(op, total * width);
-    float *columns = calloc((size_t)threads * (size_t)window->in[2] + 1, sizeof *columns);
-    if (!columns)
+    int64_t in_size = i3d_array_span(in, 2, in->rank), in_frame = window->in[1] * window->in[2];
+    int64_t frames = window->out[0], out_frame = window->out[1] * window->out[2];
+    int64_t total = in->dims[0] * in->dims[1] * frames;
+    int threads = i3d_op_threads(op, in->dims[0] * in->dims[1] * in_size);
+    int64_t share = in_frame + window->in[2] + window->out[2];
+    float *memory = malloc(((size_t)threads * (size_t)share + 1) * sizeof *memory);
+    if (!memory)
         return i3d_fail_memory(op->error);
     I3D_PARALLEL_FOR(threads)
     for (int64_t i = 0; i < total; i++) {
-        int64_t line = i % lines;
-        pool_line(pool, (float *)in->data + i / lines * in_size, line / window->out[1],
-                  line % window->out[1], columns + omp_get_thread_num() * window->in[2],
-                  (float *)op->outputs[0].data + i * width);
+        struct pool_scratch scratch = { .frame = memory + omp_get_thread_num() * share };
+        scratch.column = scratch.frame + in_frame;
+        scratch.taps = scratch.column + window->in[2];
+        pool_frame(pool, (float *)in->data + i / frames * in_size, i % frames, &scratch,
+                   (float *)op->outputs[0].data + i * out_frame);
     }
-    free(columns);
+    free(memory);
     return I3D_OK;
 }
 
 enum i3d_status i3d_op_max_pool(struct i3d_operation *op)
 {
-    struct pooling pool = { .kind = POOL_MAX };
+    struct pooling pool = { .kind = POOL_MAX, .kernels = i3d_best_kernels() };
     enum i3d_status status = i3d_op_pool_window(op, &pool.window);
     return status ? status : pool_windows(op, &pool);
 }
@@ -173,7 +209,7 @@ static enum i3d_status divide_by_counts(struct i3d_operation *op, const struct i
 
 enum i3d_status i3d_op_average_pool(struct i3d_operation *op)
 {
-    struct pooling pool = { .kind = POOL_SUM };
+    struct pooling pool = { .kind = POOL_SUM, .kernels = i3d_best_kernels() };
     enum i3d_status status = i3d_op_pool_window(op, &pool.window);
     if (!status)
         status = pool_windows(op, &pool);
@@ -184,7 +220,9 @@ enum i3d_status i3d_op_average_pool(struct i3d_operation *op)
 
 enum i3d_status i3d_op_lp_pool(struct i3d_operation *op)
 {
-    struct pooling pool = { .kind = POOL_POWERS, .p = (float)i3d_int(op->node, "p", 2) };
+    struct pooling pool = { .kind = POOL_POWERS,
+                            .p = (float)i3d_int(op->node, "p", 2),
+                            .kernels = i3d_best_kernels() };
     if (pool.p < 1)
         return i3d_fail(op->error, I3D_MALFORMED, "p is %g", (double)pool.p);
     enum i3d_status status = i3d_op_pool_window(op, &pool.window);
