@@ -1,6 +1,7 @@
 /* The commands that make products. */
 #include "tools/zoo_commands.h"
 #include "tools/zoo_view.h"
+#include "zoo/catalogue.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -221,7 +222,12 @@ static enum i3d_status run(struct i3d_build *build, const struct arguments *argu
         print_json(build);
     else
         print_table(build);
-    return status;
+    enum i3d_status written = I3D_OK;
+    if (!build->options.dry_run)
+        written = i3d_write_cards(build, error);
+    if (!build->options.dry_run && !written)
+        written = i3d_write_catalogue(build, error);
+    return written ? written : status;
 }
 
 int zoo_build(int argc, char **argv)

@@ -279,6 +279,12 @@ enum i3d_status i3d_manifest_start(const char *path, const char *name, struct i3
     return status;
 }
 
+const char *i3d_manifest_name(const struct i3d_manifest *manifest)
+{
+    const char *name = json_string_value(json_object_get(manifest->json, "name"));
+    return name ? name : "zoo";
+}
+
 const struct i3d_zoo_entry *i3d_manifest_find(const struct i3d_manifest *manifest,
                                               const char *name)
 {

@@ -50,6 +50,9 @@ void i3d_manifest_free(struct i3d_manifest *manifest);
 /* Writes a manifest without entries. I3D_USAGE if there is a file already. */
 enum i3d_status i3d_manifest_start(const char *path, const char *name, struct i3d_error *error);
 
+/* The zoo's own name; "zoo" where it says none. */
+const char *i3d_manifest_name(const struct i3d_manifest *manifest);
+
 /* The entry of that name, or null. */
 const struct i3d_zoo_entry *i3d_manifest_find(const struct i3d_manifest *manifest,
                                               const char *name);

@@ -1,8 +1,10 @@
 #include "zoo/product.h"
 
 #include "converters/inflate.h"
+#include "formats/output.h"
 #include "model/digest.h"
 #include "verify/proof.h"
+#include "zoo/filters.h"
 #include "zoo/manifest_parts.h"
 
 #include <errno.h>
@@ -260,6 +262,37 @@ static enum i3d_status check_source(const struct making *making, struct i3d_erro
     return i3d_error_file(error, making->product->entry->path);
 }
 
+/* A picture of the first layer's filters, for the catalogue. A network that has
+ * none goes without. */
+static enum i3d_status write_picture(const struct making *making, struct i3d_error *error)
+{
+    struct i3d_model *model;
+    unsigned char *png = NULL;
+    size_t length = 0;
+    char *path = NULL;
+    struct i3d_output *output = NULL;
+    enum i3d_status status = read_graph(making->unverified, making->product->dialect, &model,
+                                        error);
+    if (!status)
+        status = i3d_draw_filters(model, &png, &length, error);
+    i3d_model_free(model);
+    if (status == I3D_UNSUPPORTED)
+        return I3D_OK;
+    if (!status && asprintf(&path, "%s.png", making->result) < 0)
+        status = i3d_fail_memory(error);
+    if (!status)
+        status = i3d_output_open(path, &output, error);
+    if (!status)
+        status = i3d_output_write(output, png, length, error);
+    if (!status)
+        status = i3d_output_commit(output, error);
+    else
+        i3d_output_abandon(output);
+    free(path);
+    free(png);
+    return status;
+}
+
 /* The rename makes the product appear; writing the sidecar syncs their folder. */
 static enum i3d_status publish(const struct making *making, struct i3d_product_state *state,
                                struct i3d_error *error)
@@ -298,6 +331,8 @@ enum i3d_status i3d_product_make(const struct i3d_manifest *manifest,
         status = write_inflated(&making, flat, error);
     if (!status)
         status = verify(&making, flat, state, error);
+    if (!status)
+        status = write_picture(&making, error);
     state->seconds = now() - start;
     if (!status)
         status = publish(&making, state, error);
