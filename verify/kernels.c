@@ -430,13 +430,14 @@ typedef double eight_doubles __attribute__((vector_size(64)));
 
 /* G: row i holds the powers of point i over the product of its differences from
  * the other finite points. The taps are `step` vectors apart. */
-INLINE void transform_taps(int side, const eight_doubles *taps, int step, eight_doubles out[6])
+INLINE void transform_taps(const int side, const eight_doubles *taps, int step, eight_doubles out[6])
 {
     static const double points[] = { 0, 1, -1, 0.5, -2 };
     static const double factors[] = { 1, 1.0 / 3, -1.0 / 3, -16.0 / 15, 1.0 / 15 };
     UNROLL
     for (int i = 0; i < 5; i++) {
         eight_doubles sum = taps[(side - 1) * step];
+        UNROLL
         for (int k = side - 2; k >= 0; k--)
             sum = sum * points[i] + taps[k * step];
         out[i] = sum * factors[i];
@@ -444,7 +445,7 @@ INLINE void transform_taps(int side, const eight_doubles *taps, int step, eight_
     out[5] = taps[(side - 1) * step];
 }
 
-static void winograd_kernels(int side, const double *taps, float *points)
+INLINE void transform_kernels(const int side, const double *taps, float *points)
 {
     eight_doubles in[25], down[5 * 6], out[6];
     memcpy(in, taps, (size_t)(side * side) * sizeof in[0]);
@@ -455,6 +456,16 @@ static void winograd_kernels(int side, const double *taps, float *points)
         for (int j = 0; j < 6; j++)
             store8(points + 8 * (6 * i + j), __builtin_convertvector(out[j], eight));
     }
+}
+
+static void winograd_kernels(int side, const double *taps, float *points)
+{
+    if (side == 3)
+        transform_kernels(3, taps, points);
+    else if (side == 4)
+        transform_kernels(4, taps, points);
+    else
+        transform_kernels(5, taps, points);
 }
 
 const struct i3d_kernels I3D_JOIN(i3d_kernels_, I3D_KERNELS) = {

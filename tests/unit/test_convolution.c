@@ -269,7 +269,7 @@ static void try_all(struct trial *trial)
 static void algorithms_agree_with_the_definition(void **state)
 {
     (void)state;
-    for (int i = 0; i < 160; i++) {
+    for (int i = 0; i < 100; i++) {
         struct trial trial = { .geometry.batch = random_int(1, 2) };
         struct i3d_convolution_geometry *geometry = &trial.geometry;
         int kind = i % 4;
@@ -297,10 +297,61 @@ static void algorithms_agree_with_the_definition(void **state)
         assert_true(tried[algorithm] >= 10);
 }
 
+/* A layer of I3D or Inception-V1 over an input as after a Relu. */
+struct layer {
+    const char *name;
+    int64_t channels, taps, side, stride;
+};
+
+/* What the manual states of Winograd's error. */
+static void errors_of_layers_are_small(void **state)
+{
+    (void)state;
+    static const struct layer layers[] = {
+        { "Conv_1a, 7x7x7 stride 2", 3, 7, 7, 2 },   { "Conv_2c, 3x3x3", 64, 3, 3, 1 },
+        { "Mixed_3c, 3x3x3", 128, 3, 3, 1 },         { "Mixed_4f, 3x3x3", 160, 3, 3, 1 },
+        { "Mixed_5c, 3x3x3", 192, 3, 3, 1 },         { "2D, 3x3", 64, 1, 3, 1 },
+        { "2D, 5x5", 32, 1, 5, 1 },
+    };
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        const struct layer *layer = &layers[i];
+        struct trial trial = { .geometry = { .batch = 1, .groups = 1 } };
+        struct i3d_window *window = &trial.geometry.window.window;
+        trial.geometry.channels = layer->channels;
+        trial.geometry.filters = 12;
+        window->axes = 3;
+        for (int k = 0; k < 3; k++) {
+            window->kernel[k] = k ? layer->side : layer->taps;
+            window->stride[k] = k ? layer->stride : 1;
+            window->dilation[k] = 1;
+            window->pad_begin[k] = window->pad_end[k] = window->kernel[k] / 2;
+            window->in[k] = k ? 14 * layer->stride : layer->taps;
+            window->out[k] = k ? 14 : layer->taps;
+        }
+        open_trial(&trial);
+        for (int64_t k = 0; k < trial.in_count; k++)
+            trial.in[k] = trial.in[k] > 0 ? trial.in[k] : 0;
+        free(trial.scale);
+        trial.scale = NULL;
+        trial.in_place = false;
+        trial.epilogue = (struct i3d_epilogue){ 0 };
+        trial.largest = 0;
+        compute_expected(&trial);
+        double winograd = run_trial(&trial, I3D_WINOGRAD, i3d_best_kernels(), 2);
+        double direct = run_trial(&trial, I3D_IM2COL, i3d_best_kernels(), 2);
+        print_message("%-24s Winograd %.1e, direct %.1e of the largest value\n", layer->name,
+                      winograd, direct);
+        assert_true(winograd < 1e-5);
+        assert_true(direct < 4e-6);
+        close_trial(&trial);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(algorithms_agree_with_the_definition),
+        cmocka_unit_test(errors_of_layers_are_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
