@@ -18,6 +18,7 @@ static const char usage[] =
     "      --seed N          of the image (default 0)\n"
     "      --tolerance X     largest error relative to the layer's largest activation\n"
     "                        (default 1e-5)\n"
+    "      --engine NAME     fast (default) or reference: how convolutions are computed\n"
     "      --json            the report as JSON\n"
     "  -q, --quiet           the last line only\n"
     "  -h, --help            this text\n";
@@ -43,6 +44,9 @@ static bool read_option(int option, const char *value, struct arguments *argumen
         proof->seed = (uint64_t)number;
         return good;
     case 't': return tool_fraction(value, &proof->tolerance);
+    case 'e':
+        proof->engine = strcmp(value, "fast") ? I3D_ENGINE_REFERENCE : I3D_ENGINE_FAST;
+        return !strcmp(value, "fast") || !strcmp(value, "reference");
     default: return tool_image_size(value, &proof->height, &proof->width);
     }
 }
@@ -54,6 +58,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "input-shape", required_argument, NULL, 'i' },
         { "seed", required_argument, NULL, 's' },
         { "tolerance", required_argument, NULL, 't' },
+        { "engine", required_argument, NULL, 'e' },
         { "json", no_argument, NULL, 'j' },
         { "quiet", no_argument, NULL, 'q' },
         { "help", no_argument, NULL, 'h' },

@@ -88,7 +88,8 @@ static enum i3d_status run_both(struct prover *prover, struct i3d_error *error)
 {
     struct i3d_array image = { 0 }, video = { 0 };
     const struct i3d_model *flat = prover->flat.model, *inflated = prover->inflated.model;
-    struct i3d_run_options options = { .threads = prover->options->threads };
+    struct i3d_run_options options = { .engine = prover->options->engine,
+                                       .threads = prover->options->threads };
     enum i3d_status status = i3d_boring_input(&prover->boring, &image, &video, error);
     if (!status) {
         status = i3d_run(flat, &image, &options, keep, prover, NULL, error);

@@ -7,9 +7,10 @@
  * by the temporal size, bit for bit. */
 #pragma once
 
-#include "model/model.h"
+#include "verify/engine.h"
 
 struct i3d_proof_options {
+    enum i3d_engine engine;
     int64_t frames;    /* length of the boring video; 0: the clip that the 3D file is for,
                           64 if it is for any */
     int64_t height, width; /* used where the 2D graph leaves them open; 0: the 3D file's, or
