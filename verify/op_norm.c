@@ -2,6 +2,7 @@
 #include "verify/parallel.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Normalizations. Means and variances of activations are formed in double. */
 
@@ -156,6 +157,44 @@ enum i3d_status i3d_op_layer_normalization(struct i3d_operation *op)
     return I3D_OK;
 }
 
+/* One channel of a local response normalization. */
+struct response {
+    int64_t first, last; /* channels around it, relative to it */
+    int64_t count;       /* positions of a channel */
+    double alpha, bias;
+    float beta;
+};
+
+static void normalize_response(const struct response *response, const float *from, float *to)
+{
+    enum { BLOCK = 512 };
+    double squares[BLOCK];
+    for (int64_t begin = 0; begin < response->count; begin += BLOCK) {
+        int64_t count = response->count - begin < BLOCK ? response->count - begin : BLOCK;
+        memset(squares, 0, sizeof squares);
+        for (int64_t k = response->first; k <= response->last; k++) {
+            const float *line = from + k * response->count + begin;
+            I3D_SIMD
+            for (int64_t i = 0; i < count; i++)
+                squares[i] += (double)line[i] * (double)line[i];
+        }
+        I3D_SIMD
+        for (int64_t i = 0; i < count; i++)
+            squares[i] = response->bias + response->alpha * squares[i];
+        if (response->beta == 0.75f) {
+            /* The usual exponent, by square roots: there are vectors of these. */
+            I3D_SIMD
+            for (int64_t i = 0; i < count; i++) {
+                double root = sqrt(squares[i]);
+                to[begin + i] = (float)((double)from[begin + i] / (root * sqrt(root)));
+            }
+        } else {
+            for (int64_t i = 0; i < count; i++)
+                to[begin + i] = from[begin + i] / powf((float)squares[i], response->beta);
+        }
+    }
+}
+
 /* Local response over `size` channels around each: x / (k + α/size · Σ x²)^β. */
 enum i3d_status i3d_op_lrn(struct i3d_operation *op)
 {
@@ -167,24 +206,22 @@ enum i3d_status i3d_op_lrn(struct i3d_operation *op)
     enum i3d_status status = i3d_op_output(op, 0, I3D_FLOAT32, in->rank, in->dims);
     if (status || !in->data)
         return status;
-    double alpha = (double)i3d_float(op->node, "alpha", 1e-4f) / (double)size;
-    double bias = (double)i3d_float(op->node, "bias", 1);
-    float beta = i3d_float(op->node, "beta", 0.75f);
-    int64_t channels = in->dims[1], count = i3d_array_span(in, 2, in->rank);
-    int64_t below = (size - 1) / 2, above = size - 1 - below, planes = in->dims[0] * channels;
-    I3D_PARALLEL_FOR(i3d_op_threads(op, planes * count))
+    struct response all = {
+        .count = i3d_array_span(in, 2, in->rank),
+        .alpha = (double)i3d_float(op->node, "alpha", 1e-4f) / (double)size,
+        .bias = (double)i3d_float(op->node, "bias", 1),
+        .beta = i3d_float(op->node, "beta", 0.75f),
+    };
+    int64_t channels = in->dims[1], planes = in->dims[0] * channels;
+    int64_t below = (size - 1) / 2, above = size - 1 - below;
+    I3D_PARALLEL_FOR(i3d_op_threads(op, planes * all.count))
     for (int64_t plane = 0; plane < planes; plane++) {
+        struct response response = all;
         int64_t c = plane % channels;
-        int64_t first = c < below ? -c : -below;
-        int64_t last = channels - 1 - c < above ? channels - 1 - c : above;
-        const float *from = (const float *)in->data + plane * count;
-        float *to = (float *)op->outputs[0].data + plane * count;
-        for (int64_t i = 0; i < count; i++) {
-            double squares = 0;
-            for (int64_t k = first; k <= last; k++)
-                squares += (double)from[k * count + i] * (double)from[k * count + i];
-            to[i] = from[i] / powf((float)(bias + alpha * squares), beta);
-        }
+        response.first = c < below ? -c : -below;
+        response.last = channels - 1 - c < above ? channels - 1 - c : above;
+        normalize_response(&response, (const float *)in->data + plane * all.count,
+                           (float *)op->outputs[0].data + plane * all.count);
     }
     return I3D_OK;
 }
