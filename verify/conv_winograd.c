@@ -51,7 +51,7 @@ bool i3d_winograd_fits(const struct i3d_convolution_geometry *geometry)
     int64_t side = taps_of_phase(window, 1);
     for (int axis = 1; axis < 3; axis++)
         if (window->dilation[axis] != 1 || window->pad_begin[axis] >= window->kernel[axis]
-            || window->in[axis] < 1)
+            || window->pad_end[axis] >= window->kernel[axis] || window->in[axis] < 1)
             return false;
     /* The time's product is only so long as its frames are stored. */
     if (window->kernel[0] * window->dilation[0] > 64 || window->stride[0] > 16)

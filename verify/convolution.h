@@ -59,7 +59,7 @@ struct i3d_epilogue {
 struct i3d_kernels;
 struct i3d_convolution; /* geometry, algorithm and the weights as that wants them */
 
-/* The innermost loops of the widest instruction set that this processor has. */
+/* The innermost loops for the widest instruction set that this processor has. */
 const struct i3d_kernels *i3d_best_kernels(void);
 
 /* weight: filters × channels/groups × kernel, read here only. scale may be null;
@@ -86,8 +86,8 @@ enum i3d_status i3d_convolution_reshape(struct i3d_convolution *convolution, int
 enum i3d_algorithm i3d_convolution_algorithm(const struct i3d_convolution *convolution);
 /* Bytes of weights that the convolution owns. */
 size_t i3d_convolution_weight_bytes(const struct i3d_convolution *convolution);
-/* Bytes of memory that a run needs beside input and output, on that many threads;
- * the caller provides them, aligned to 64 bytes. */
+/* Bytes of memory that a run on that many threads (not fewer) needs beside input
+ * and output; the caller provides them, aligned to 64 bytes. */
 size_t i3d_convolution_workspace(const struct i3d_convolution *convolution, int threads);
 
 /* in: batch samples of channels × T × H × W elements, in_stride elements apart;
