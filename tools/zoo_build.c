@@ -33,10 +33,13 @@ static const char make_usage[] =
     "\n"
     "Makes and verifies one product of a build, whether it is done or not: what\n"
     "zoo build --print-commands prints. Options as there: --threads, --frames,\n"
-    "--input-shape.\n";
+    "--input-shape, and\n"
+    "\n"
+    "      --entry JSON       the entry as MANIFEST has it, so that it need not be read\n";
 
 struct arguments {
     struct i3d_build_options build;
+    const char *entry; /* of make: its JSON */
     bool print_commands, json, quiet, help;
 };
 
@@ -53,6 +56,7 @@ static bool read_value(int option, const char *value, struct arguments *argument
     switch (option) {
     case 'o': build->product.folder = value; return *value;
     case 'p': build->only = value; return true;
+    case 'e': arguments->entry = value; return true;
     case 's':
         return tool_image_size(value, &build->product.height, &build->product.width);
     case 'j': return read_number(value, 4096, &number) && (build->workers = (int)number);
@@ -71,6 +75,7 @@ static int read_arguments(const char *command, int argc, char **argv,
         { "threads", required_argument, NULL, 't' },
         { "frames", required_argument, NULL, 'T' },
         { "input-shape", required_argument, NULL, 's' },
+        { "entry", required_argument, NULL, 'e' },
         { "keep-going", no_argument, NULL, 'k' },
         { "force", no_argument, NULL, 'f' },
         { "dry-run", no_argument, NULL, 'n' },
@@ -138,7 +143,7 @@ static enum i3d_status print_commands(const struct i3d_build *build, struct i3d_
         char **arguments, *text;
         if (build->jobs[i].state != I3D_JOB_WAITING)
             continue;
-        status = i3d_build_arguments(build, &build->jobs[i], &arguments, &text, error);
+        status = i3d_build_arguments(build, &build->jobs[i], false, &arguments, &text, error);
         if (status)
             break;
         fputs("i3dconv", stdout);
@@ -251,7 +256,7 @@ int zoo_build(int argc, char **argv)
     options->program = program;
     enum i3d_status status = find_program(program, sizeof program, &error);
     if (!status)
-        status = i3d_manifest_read(argv[optind], &manifest, &error);
+        status = i3d_manifest_read(argv[optind], NULL, &manifest, &error);
     if (!status)
         status = i3d_build_plan(manifest, options, &build, &error);
     if (!status)
@@ -296,7 +301,7 @@ int zoo_make(int argc, char **argv)
         return tool_usage("zoo make", "a manifest and a product are needed");
     struct i3d_error error;
     struct i3d_manifest *manifest;
-    enum i3d_status status = i3d_manifest_read(argv[optind], &manifest, &error);
+    enum i3d_status status = i3d_manifest_read(argv[optind], arguments.entry, &manifest, &error);
     if (!status)
         status = make(manifest, argv[optind + 1], &arguments, &error);
     i3d_manifest_free(manifest);

@@ -3,6 +3,7 @@
 
 #include "tools/tool.h"
 #include "zoo/manifest.h"
+#include "zoo/product.h"
 
 int zoo_synth(int argc, char **argv);
 int zoo_init(int argc, char **argv);

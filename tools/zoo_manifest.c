@@ -35,7 +35,7 @@ static const char list_usage[] =
 
 static const char show_usage[] =
     "Usage: i3dconv zoo show MANIFEST NAME [--json]\n"
-    "       i3dconv zoo show PRODUCT\n"
+    "       i3dconv zoo show PRODUCT [--json]\n"
     "\n"
     "All that the manifest says of an entry, or where a product comes from.\n";
 
@@ -164,7 +164,7 @@ int zoo_add(int argc, char **argv)
     if (!wrong)
         status = check_wishes(lists, &error);
     if (!wrong && !status)
-        status = i3d_manifest_read(argv[optind], &manifest, &error);
+        status = i3d_manifest_read(argv[optind], NULL, &manifest, &error);
     if (!wrong && !status) {
         note.recipes = lists[RECIPE].items;
         note.streams = lists[STREAM].items;
@@ -253,7 +253,7 @@ static int list_or_search(const char *command, int argc, char **argv, bool searc
                                             : "a manifest is needed");
     struct i3d_error error;
     struct i3d_manifest *manifest;
-    if (i3d_manifest_read(argv[optind], &manifest, &error))
+    if (i3d_manifest_read(argv[optind], NULL, &manifest, &error))
         return tool_fail(&error);
     print_entries(manifest, (const char *const *)argv + optind + 1, (size_t)(argc - optind - 1),
                   json);
@@ -271,13 +271,13 @@ int zoo_search(int argc, char **argv)
     return list_or_search("zoo search", argc, argv, true);
 }
 
-static void print_value(const char *key, json_t *value)
+static void print_value(const char *key, const json_t *value)
 {
     char *text = json_is_string(value) ? strdup(json_string_value(value))
                                        : json_dumps(value, JSON_ENCODE_ANY);
     char printable[2048];
     if (text)
-        printf("%-14s %s\n", key, i3d_printable(text, printable, sizeof printable));
+        printf("%-20s %s\n", key, i3d_printable(text, printable, sizeof printable));
     free(text);
 }
 
@@ -291,6 +291,47 @@ static enum i3d_status find(const struct i3d_manifest *manifest, const char *nam
     return i3d_error_file(error, manifest->path);
 }
 
+static void print_object(json_t *object, bool as_json)
+{
+    const char *key;
+    json_t *value;
+    if (as_json)
+        print_json(object);
+    else
+        json_object_foreach(object, key, value)
+            print_value(key, value);
+}
+
+static enum i3d_status show_entry(const char *path, const char *name, bool as_json,
+                                  struct i3d_error *error)
+{
+    struct i3d_manifest *manifest;
+    const struct i3d_zoo_entry *entry;
+    enum i3d_status status = i3d_manifest_read(path, NULL, &manifest, error);
+    if (!status)
+        status = find(manifest, name, &entry, error);
+    if (!status)
+        print_object(entry->json, as_json);
+    i3d_manifest_free(manifest);
+    return status;
+}
+
+/* I3D_DIFFERS if the product has changed since it was verified. */
+static enum i3d_status show_product(const char *path, bool as_json, struct i3d_error *error)
+{
+    json_t *origin;
+    enum i3d_status status = i3d_product_origin(path, &origin, error);
+    if (status)
+        return status;
+    print_object(origin, as_json);
+    if (!json_is_true(json_object_get(origin, "intact"))) {
+        status = i3d_fail(error, I3D_DIFFERS, "it has changed since it was verified");
+        i3d_error_file(error, path);
+    }
+    json_decref(origin);
+    return status;
+}
+
 int zoo_show(int argc, char **argv)
 {
     bool json = false;
@@ -298,21 +339,12 @@ int zoo_show(int argc, char **argv)
     if (wrong)
         return wrong < 0 ? tool_help(show_usage) : wrong;
     struct i3d_error error;
-    struct i3d_manifest *manifest = NULL;
-    const struct i3d_zoo_entry *entry = NULL;
-    if (argc - optind != 2)
-        return tool_usage("zoo show", "a manifest and a name are needed");
-    enum i3d_status status = i3d_manifest_read(argv[optind], &manifest, &error);
-    if (!status)
-        status = find(manifest, argv[optind + 1], &entry, &error);
-    if (!status && json)
-        print_json(entry->json);
-    const char *key;
-    json_t *value;
-    if (!status && !json)
-        json_object_foreach(entry->json, key, value)
-            print_value(key, value);
-    i3d_manifest_free(manifest);
+    int count = argc - optind;
+    if (count != 1 && count != 2)
+        return tool_usage("zoo show", "a manifest and a name, or a product, are needed");
+    enum i3d_status status = count == 2
+        ? show_entry(argv[optind], argv[optind + 1], json, &error)
+        : show_product(argv[optind], json, &error);
     return status ? tool_fail(&error) : tool_finish(I3D_OK);
 }
 
@@ -345,7 +377,7 @@ int zoo_check(int argc, char **argv)
         return tool_usage("zoo check", "a manifest is needed");
     struct i3d_error error;
     struct i3d_manifest *manifest;
-    enum i3d_status status = i3d_manifest_read(argv[optind], &manifest, &error);
+    enum i3d_status status = i3d_manifest_read(argv[optind], NULL, &manifest, &error);
     if (status)
         return tool_fail(&error);
     size_t bad = 0, count = (size_t)(argc - optind - 1);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -64,15 +65,19 @@ void i3d_build_free(struct i3d_build *build)
 }
 
 enum i3d_status i3d_build_arguments(const struct i3d_build *build, const struct i3d_job *job,
-                                    char ***arguments, char **text, struct i3d_error *error)
+                                    bool with_entry, char ***arguments, char **text,
+                                    struct i3d_error *error)
 {
     const struct i3d_product_options *options = &build->options.product;
-    enum { MOST = 16, NUMBER = 24 };
+    enum { MOST = 18, NUMBER = 24, LONGEST = 100000 /* Linux takes 131,071 */ };
+    char *entry = with_entry ? json_dumps(job->product->entry->json, JSON_COMPACT) : NULL;
+    size_t length = entry ? strlen(entry) : 0;
     char **list = *arguments = calloc(MOST, sizeof *list);
-    char *numbers = *text = calloc(4, NUMBER);
-    if (!list || !numbers) {
+    char *numbers = *text = calloc(1, 4 * NUMBER + length + 1);
+    if (!list || !numbers || (with_entry && !entry)) {
         free(list);
         free(numbers);
+        free(entry);
         return i3d_fail_memory(error);
     }
     size_t count = 0;
@@ -98,6 +103,11 @@ enum i3d_status i3d_build_arguments(const struct i3d_build *build, const struct 
         snprintf(numbers + 2 * NUMBER, 2 * NUMBER, "%lld,%lld", (long long)options->height,
                  (long long)options->width);
     }
+    if (entry && length <= LONGEST) {
+        list[count++] = "--entry";
+        list[count++] = strcpy(numbers + 4 * NUMBER, entry);
+    }
+    free(entry);
     return I3D_OK;
 }
 
@@ -144,7 +154,7 @@ static enum i3d_status start(struct run *run, struct worker *worker, struct i3d_
 {
     char **arguments, **with_program, *text;
     int ends[2];
-    enum i3d_status status = i3d_build_arguments(run->build, job, &arguments, &text, error);
+    enum i3d_status status = i3d_build_arguments(run->build, job, true, &arguments, &text, error);
     if (status)
         return status;
     size_t count = 0;

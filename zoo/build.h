@@ -61,6 +61,8 @@ enum i3d_status i3d_build_run(struct i3d_build *build, i3d_build_observer *obser
 
 /* The arguments of a worker's command line behind the program's name, ended by a
  * null; the array is malloc'ed, the strings are the plan's or in text, which is
- * malloc'ed too. */
+ * malloc'ed too. with_entry: they hold the entry, and the worker need not read the
+ * manifest. */
 enum i3d_status i3d_build_arguments(const struct i3d_build *build, const struct i3d_job *job,
-                                    char ***arguments, char **text, struct i3d_error *error);
+                                    bool with_entry, char ***arguments, char **text,
+                                    struct i3d_error *error);

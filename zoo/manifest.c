@@ -46,8 +46,9 @@ static const char *type_name(json_type type)
 }
 
 /* A list of the strings in an array, ended by null; the manifest owns it. */
-static enum i3d_status take_list(struct i3d_manifest *manifest, const json_t *array,
-                                 const char ***list, struct i3d_error *error)
+static enum i3d_status take_list(struct i3d_manifest *manifest, const char *key,
+                                 const json_t *array, const char ***list,
+                                 struct i3d_error *error)
 {
     size_t count = json_array_size(array);
     const char **strings = calloc(count + 1, sizeof *strings);
@@ -62,7 +63,7 @@ static enum i3d_status take_list(struct i3d_manifest *manifest, const json_t *ar
     for (size_t i = 0; i < count; i++) {
         strings[i] = json_string_value(json_array_get(array, i));
         if (!strings[i])
-            return i3d_fail(error, I3D_MALFORMED, "element %zu is no string", i);
+            return i3d_fail(error, I3D_MALFORMED, "%s: element %zu is no string", key, i);
     }
     *list = strings;
     return I3D_OK;
@@ -98,9 +99,7 @@ static enum i3d_status take_field(struct i3d_manifest *manifest, struct i3d_zoo_
     default:
         *(const char ***)at = nothing;
         if (json_is_array(value))
-            status = take_list(manifest, value, at, error);
-        if (status)
-            i3d_error_where(error, "%s", field->key);
+            status = take_list(manifest, field->key, value, at, error);
     }
     return status;
 }
@@ -211,16 +210,31 @@ static char *folder_of(const char *path)
     return real;
 }
 
-enum i3d_status i3d_manifest_read(const char *path, struct i3d_manifest **read,
-                                  struct i3d_error *error)
+/* The manifest that would hold nothing but this entry. */
+static enum i3d_status wrap_entry(const char *entry, json_t **json, struct i3d_error *error)
+{
+    json_error_t wrong;
+    json_t *parsed = json_loads(entry, JSON_REJECT_DUPLICATES, &wrong);
+    if (!parsed)
+        return i3d_fail(error, I3D_MALFORMED, "the entry is no JSON: %s", wrong.text);
+    *json = json_pack("{s:i, s:[o]}", "i3dconv_manifest", I3D_MANIFEST_VERSION, "entries", parsed);
+    return *json ? I3D_OK : i3d_fail_memory(error);
+}
+
+enum i3d_status i3d_manifest_read(const char *path, const char *entry,
+                                  struct i3d_manifest **read, struct i3d_error *error)
 {
     struct i3d_manifest *manifest = calloc(1, sizeof *manifest);
+    enum i3d_status status;
     *read = NULL;
     if (!manifest)
         return i3d_fail_memory(error);
     manifest->path = strdup(path);
-    enum i3d_status status = manifest->path ? load_json(path, &manifest->json, error)
-                                            : i3d_fail_memory(error);
+    if (!manifest->path)
+        status = i3d_fail_memory(error);
+    else
+        status = entry ? wrap_entry(entry, &manifest->json, error)
+                       : load_json(path, &manifest->json, error);
     if (!status && !(manifest->folder = folder_of(path)))
         status = i3d_fail_errno(error, "its folder cannot be found");
     if (!status)

@@ -42,9 +42,11 @@ struct i3d_manifest {
 };
 
 /* Reads and checks a manifest: types of fields, names (unique, fit to be a
- * folder's). I3D_MALFORMED names entry and field. Free with i3d_manifest_free. */
-enum i3d_status i3d_manifest_read(const char *path, struct i3d_manifest **manifest,
-                                  struct i3d_error *error);
+ * folder's). I3D_MALFORMED names entry and field. Free with i3d_manifest_free.
+ * Where entry is not null, it is the JSON of the only entry that is wanted, and the
+ * file, which may be long, is not read. */
+enum i3d_status i3d_manifest_read(const char *path, const char *entry,
+                                  struct i3d_manifest **manifest, struct i3d_error *error);
 void i3d_manifest_free(struct i3d_manifest *manifest);
 
 /* Writes a manifest without entries. I3D_USAGE if there is a file already. */

@@ -123,6 +123,26 @@ bool i3d_product_is_done(const struct i3d_manifest *manifest, const struct i3d_p
     return done;
 }
 
+enum i3d_status i3d_product_origin(const char *path, json_t **json, struct i3d_error *error)
+{
+    char *sidecar;
+    struct i3d_zoo_identity product = { .classes = -1 };
+    *json = NULL;
+    if (asprintf(&sidecar, "%s.json", path) < 0)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_identify_bytes(path, &product, error);
+    if (!status && !(*json = load_sidecar(sidecar))) {
+        status = i3d_fail(error, I3D_USAGE, "it is no product of a zoo: there is no sidecar");
+        i3d_error_file(error, path);
+    }
+    if (!status)
+        json_object_set_new(*json, "intact", json_boolean(has_text(*json, "sha256",
+                                                                   product.sha256)));
+    i3d_identity_free(&product);
+    free(sidecar);
+    return status;
+}
+
 static enum i3d_status read_graph(const char *path, const struct i3d_dialect *dialect,
                                   struct i3d_model **graph, struct i3d_error *error)
 {

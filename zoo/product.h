@@ -54,6 +54,12 @@ bool i3d_product_is_done(const struct i3d_manifest *manifest, const struct i3d_p
                          const struct i3d_product_options *options,
                          struct i3d_product_state *state);
 
+/* Where the product at path comes from: its sidecar, and in "intact" whether the
+ * file still has the bytes that were verified. *json is the caller's.
+ * I3D_USAGE if there is no sidecar beside it. */
+enum i3d_status i3d_product_origin(const char *path, struct json_t **json,
+                                   struct i3d_error *error);
+
 /* Makes and verifies it. I3D_DIFFERS if the proof fails; nothing stays then. */
 enum i3d_status i3d_product_make(const struct i3d_manifest *manifest,
                                  const struct i3d_product *product,
