@@ -182,8 +182,7 @@ static void normalize_response(const struct response *response, const float *fro
         for (int64_t i = 0; i < count; i++)
             squares[i] = response->bias + response->alpha * squares[i];
         if (response->beta == 0.75f) {
-            /* The usual exponent, by square roots: there are vectors of these. */
-            I3D_SIMD
+            /* The usual exponent: square roots are quicker than a power. */
             for (int64_t i = 0; i < count; i++) {
                 double root = sqrt(squares[i]);
                 to[begin + i] = (float)((double)from[begin + i] / (root * sqrt(root)));
