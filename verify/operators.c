@@ -70,6 +70,8 @@ static const struct i3d_operator_row rows[] = {
     { "DepthToSpace", "a", i3d_op_depth_to_space, 0 },
     { "SpaceToDepth", "a", i3d_op_space_to_depth, 0 },
     { "Pad", "a?iai", i3d_op_pad, 0 },
+    { "Resize", "f?ffi", i3d_op_resize, 0 },
+    { "Upsample", "f?f", i3d_op_resize, 0 },
 
     { "ReduceSum", "n?i", i3d_op_reduce, I3D_REDUCE_SUM },
     { "ReduceMean", "n?i", i3d_op_reduce, I3D_REDUCE_MEAN },

@@ -47,6 +47,8 @@ i3d_operator i3d_op_transpose, i3d_op_concat, i3d_op_split, i3d_op_slice, i3d_op
     i3d_op_expand, i3d_op_depth_to_space, i3d_op_space_to_depth;
 /* op_pad.c */
 i3d_operator i3d_op_pad;
+/* op_resize.c */
+i3d_operator i3d_op_resize;
 /* op_reduce.c */
 i3d_operator i3d_op_reduce, i3d_op_arg_max;
 enum i3d_reduction { I3D_REDUCE_SUM, I3D_REDUCE_MEAN, I3D_REDUCE_MAX, I3D_REDUCE_MIN,
