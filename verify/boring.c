@@ -1,4 +1,6 @@
 #include "verify/boring.h"
+
+#include "verify/array.h"
 #include "verify/parallel.h"
 
 #include <math.h>
@@ -28,27 +30,34 @@ enum i3d_status i3d_boring_sizes(const struct i3d_model *flat, const struct i3d_
 {
     if (flat->input_count != 1 || flat->inputs[0].rank != 4)
         return i3d_fail(error, I3D_UNSUPPORTED, "the 2D network does not take one N×C×H×W image");
-    if (inflated->input_count != 1 || inflated->inputs[0].rank != 5 || inflated->time_axis != 2)
+    if (inflated->input_count != 1 || inflated->inputs[0].rank != 5
+        || inflated->time_axis < 1 || inflated->time_axis > 2)
         return i3d_fail(error, I3D_UNSUPPORTED,
                         "the 3D network does not take one N×C×T×H×W video");
     const struct i3d_value *image = &flat->inputs[0], *video = &inflated->inputs[0];
     if (declared(image, 0, 1) != 1 || declared(video, 0, 1) != 1)
         return i3d_fail(error, I3D_UNSUPPORTED, "networks for a fixed batch of more than one");
-    int64_t fixed = declared(video, 2, 0);
+    int time = inflated->time_axis, first = time == 2 ? 2 : 1; /* height, in 2D */
+    int channel = time == 2 ? 1 : 3;
+    int64_t fixed = declared(video, time, 0);
     if (fixed && options->frames && fixed != options->frames)
         return i3d_fail(error, I3D_USAGE, "the 3D file is for clips of %lld frames, not %lld",
                         (long long)fixed, (long long)options->frames);
     *boring = (struct i3d_boring){
-        .flat_channels = declared(image, 1, 3),
-        .channels = declared(video, 1, declared(image, 1, 3)),
+        .time_axis = time,
+        .flat_channels = declared(image, channel, 3),
+        .channels = declared(video, time == 2 ? 1 : 4, declared(image, channel, 3)),
         .frames = fixed ? fixed : options->frames ? options->frames : 64,
         .seed = options->seed,
     };
-    enum i3d_status status = settle_side(declared(image, 2, 0), options->height,
-                                         declared(video, 3, 0), "height", &boring->height, error);
+    if (time == 1 && boring->channels != boring->flat_channels)
+        return i3d_fail(error, I3D_UNSUPPORTED, "N×H×W×C networks of different channels");
+    enum i3d_status status =
+        settle_side(declared(image, first, 0), options->height, declared(video, first + 1, 0),
+                    "height", &boring->height, error);
     if (!status)
-        status = settle_side(declared(image, 3, 0), options->width, declared(video, 4, 0), "width",
-                             &boring->width, error);
+        status = settle_side(declared(image, first + 1, 0), options->width,
+                             declared(video, first + 2, 0), "width", &boring->width, error);
     return status;
 }
 
@@ -68,9 +77,35 @@ static float normal(uint64_t seed, uint64_t counter)
     return (float)(sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v));
 }
 
+/* N×H×W×C: the image is one block, and every frame is it. */
+static enum i3d_status channels_last_input(const struct i3d_boring *boring,
+                                           struct i3d_array *image, struct i3d_array *video,
+                                           struct i3d_error *error)
+{
+    int64_t flat_dims[] = { 1, boring->height, boring->width, boring->channels };
+    int64_t dims[] = { 1, boring->frames, boring->height, boring->width, boring->channels };
+    enum i3d_status status = i3d_array_new(I3D_FLOAT32, 4, flat_dims, image, error);
+    if (status)
+        return status;
+    status = i3d_array_new(I3D_FLOAT32, 5, dims, video, error);
+    if (status) {
+        i3d_array_free(image);
+        return status;
+    }
+    int64_t count = i3d_array_elements(image);
+    float *pixels = image->data, *frames = video->data;
+    for (int64_t i = 0; i < count; i++)
+        pixels[i] = normal(boring->seed, (uint64_t)i);
+    for (int64_t t = 0; t < boring->frames; t++)
+        memcpy(frames + t * count, pixels, (size_t)count * sizeof *pixels);
+    return I3D_OK;
+}
+
 enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_array *image,
                                  struct i3d_array *video, struct i3d_error *error)
 {
+    if (boring->time_axis == 1)
+        return channels_last_input(boring, image, video, error);
     int64_t flat_dims[] = { 1, boring->flat_channels, boring->height, boring->width };
     int64_t dims[] = { 1, boring->channels, boring->frames, boring->height, boring->width };
     bool grey = boring->flat_channels != boring->channels;
@@ -103,21 +138,24 @@ static int64_t product(const int64_t *dims, int from, int to)
     return count;
 }
 
-/* How the two line up: the 2D array is outer×inner, the 3D one outer×frames×inner. */
-static bool line_up(const struct i3d_array *flat, const struct i3d_array *inflated,
+/* How the two line up: the 2D array is outer×inner, the 3D one outer×frames×inner.
+ * Sizes may leave open which axis is time; choice counts the ways, false: no more. */
+static bool line_up(const struct i3d_array *flat, const struct i3d_array *inflated, int choice,
                     int64_t *outer, int64_t *frames, int64_t *inner)
 {
     int64_t count = product(flat->dims, 0, flat->rank);
     int64_t all = product(inflated->dims, 0, inflated->rank);
     if (!count || flat->dtype != I3D_FLOAT32 || inflated->dtype != I3D_FLOAT32)
         return false;
-    int axis = -1; /* of time: the one without which the dims are those of 2D */
+    int axis = -1, ways = choice; /* of time: the one without which the dims are those of 2D */
     for (int t = inflated->rank - 1; t >= 0 && inflated->rank == flat->rank + 1; t--)
         if (!memcmp(flat->dims, inflated->dims, (size_t)t * sizeof *flat->dims)
             && !memcmp(flat->dims + t, inflated->dims + t + 1,
                        (size_t)(flat->rank - t) * sizeof *flat->dims)
-            && (axis < 0 || t >= 2))
+            && ways-- == 0)
             axis = t;
+    if (choice && axis < 0)
+        return false;
     bool features = flat->rank == 2 && inflated->rank == 5 && flat->dims[0] == inflated->dims[0]
         && flat->dims[1] == inflated->dims[1]
         && product(inflated->dims, 3, 5) == 1; /* N×C against N×C×T×1×1 */
@@ -160,14 +198,13 @@ static float frame_difference(const float *flat, const float *inflated, int64_t 
     return good ? largest : NAN;
 }
 
-enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
-                                   const struct i3d_array *inflated, int threads,
-                                   struct i3d_difference *difference, struct i3d_error *error)
+static enum i3d_status compare_lined_up(const struct i3d_array *flat,
+                                        const struct i3d_array *inflated, int64_t outer,
+                                        int64_t frames, int64_t inner, int threads,
+                                        struct i3d_difference *difference,
+                                        struct i3d_error *error)
 {
-    int64_t outer, frames, inner;
     *difference = (struct i3d_difference){ .max_absolute = NAN };
-    if (!line_up(flat, inflated, &outer, &frames, &inner))
-        return I3D_OK;
     float *by_frame = malloc((size_t)frames * sizeof *by_frame);
     if (!by_frame)
         return i3d_fail_memory(error);
@@ -190,4 +227,21 @@ enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
     }
     free(by_frame);
     return I3D_OK;
+}
+
+enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
+                                   const struct i3d_array *inflated, int threads,
+                                   struct i3d_difference *difference, struct i3d_error *error)
+{
+    int64_t outer, frames, inner;
+    struct i3d_difference other;
+    *difference = (struct i3d_difference){ .max_absolute = NAN };
+    enum i3d_status status = I3D_OK;
+    for (int choice = 0; !status && line_up(flat, inflated, choice, &outer, &frames, &inner);
+         choice++) {
+        status = compare_lined_up(flat, inflated, outer, frames, inner, threads, &other, error);
+        if (!choice || other.max_absolute < difference->max_absolute)
+            *difference = other;
+    }
+    return status;
 }

@@ -7,6 +7,7 @@
 
 /* Sizes of the comparison's inputs. */
 struct i3d_boring {
+    int time_axis; /* of the video: 2 (channels first) or 1 (N×T×H×W×C, from N×H×W×C) */
     int64_t flat_channels, channels; /* of the image, of the video */
     int64_t frames, height, width;
     uint64_t seed;

@@ -299,7 +299,7 @@ enum i3d_status i3d_run(const struct i3d_model *model, const struct i3d_array *i
     if (status)
         return status;
     bool edge_time = options->time_padding == I3D_TIME_EDGE;
-    if (edge_time && model->time_axis != 2)
+    if (edge_time && model->time_axis != 2 && model->time_axis != 1)
         return i3d_fail(error, I3D_USAGE, "edge padding in time needs a graph whose axis 2 is time");
     struct run run = {
         .model = model,

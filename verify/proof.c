@@ -242,10 +242,14 @@ static enum i3d_status open_structures(struct prover *prover, const struct i3d_m
                                        const struct i3d_model *inflated, struct i3d_error *error)
 {
     const struct i3d_boring *b = &prover->boring;
-    const struct i3d_shape image = { I3D_FLOAT32, 4,
-                                     { 1, b->flat_channels, b->height, b->width } };
-    const struct i3d_shape video = { I3D_FLOAT32, 5,
-                                     { 1, b->channels, b->frames, b->height, b->width } };
+    struct i3d_shape image = { I3D_FLOAT32, 4, { 1, b->flat_channels, b->height, b->width } };
+    struct i3d_shape video = { I3D_FLOAT32, 5,
+                               { 1, b->channels, b->frames, b->height, b->width } };
+    if (b->time_axis == 1) { /* channels last */
+        image = (struct i3d_shape){ I3D_FLOAT32, 4, { 1, b->height, b->width, b->channels } };
+        video = (struct i3d_shape){ I3D_FLOAT32, 5,
+                                    { 1, b->frames, b->height, b->width, b->channels } };
+    }
     enum i3d_status status = i3d_structure_open(flat, &image, false, &prover->flat, error);
     if (status && flat->path)
         i3d_error_file(error, flat->path);

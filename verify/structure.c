@@ -36,7 +36,7 @@ static bool averages_time_alone(const struct i3d_structure *structure,
 bool i3d_is_transparent(const struct i3d_structure *structure, const struct i3d_node *node)
 {
     static const char *const names[] = { "Identity", "Dropout", "Cast",    "Reshape",  "Flatten",
-                                         "Squeeze",  "Unsqueeze", "Pad", NULL };
+                                         "Squeeze",  "Unsqueeze", "Pad",     "Expand", NULL };
     if (!node->input_count)
         return false;
     return is_one_of(node, names)
