@@ -56,6 +56,30 @@ struct i3d_node *i3d_emit_copy(struct inflater *in, const struct i3d_node *node)
     return copy;
 }
 
+struct i3d_node *i3d_emit_copy_but(struct inflater *in, const struct i3d_node *node, size_t k)
+{
+    int64_t tensor = k < node->input_count ? i3d_index_tensor(in->index, node->inputs[k])
+                                           : I3D_NOWHERE;
+    bool used = tensor != I3D_NOWHERE && in->tensor_used[tensor];
+    struct i3d_node *copy = i3d_emit_copy(in, node);
+    if (tensor != I3D_NOWHERE)
+        in->tensor_used[tensor] = used;
+    return copy;
+}
+
+void i3d_mark_used(struct inflater *in, const char *tensor)
+{
+    int64_t position = i3d_index_tensor(in->index, tensor);
+    if (position != I3D_NOWHERE)
+        in->tensor_used[position] = true;
+}
+
+const char *i3d_emitted(const struct inflater *in, const char *value)
+{
+    const struct flow *flow = i3d_flow(in, value);
+    return flow->name ? flow->name : value;
+}
+
 struct i3d_node *i3d_emit(struct inflater *in, const char *op_type, const char *name,
                           const char *const *inputs, const char *const *outputs)
 {
@@ -72,8 +96,8 @@ enum i3d_status i3d_emit_axes(struct inflater *in, const char *op_type, const ch
                               const char *output, const int64_t *axes, int64_t count,
                               bool keepdims, struct i3d_error *error)
 {
-    bool reduces = !strcmp(op_type, "ReduceMean");
-    bool as_input = in->opset >= (reduces ? 18 : 13);
+    bool reduces = !strncmp(op_type, "Reduce", 6);
+    bool as_input = in->opset >= (reduces && strcmp(op_type, "ReduceSum") ? 18 : 13);
     const char *axes_name = as_input ? i3d_join(in, output, "axes") : NULL;
     if (as_input && !axes_name)
         return i3d_fail_memory(error);
@@ -86,6 +110,48 @@ enum i3d_status i3d_emit_axes(struct inflater *in, const char *op_type, const ch
     bool good = node && (as_input || i3d_set_ints(in->to, node, "axes", axes, (size_t)count))
         && (!reduces || i3d_set_int(in->to, node, "keepdims", keepdims));
     return good ? I3D_OK : i3d_fail_memory(error);
+}
+
+enum i3d_status i3d_read_numbers(const struct inflater *in, const struct i3d_node *node,
+                                 const char *attribute, size_t input, int64_t *numbers,
+                                 int *count, struct i3d_error *error)
+{
+    size_t stated = 0;
+    const int64_t *values = attribute ? i3d_ints(node, attribute, &stated) : NULL;
+    const bool *known = NULL;
+    *count = -1;
+    if (values) {
+        *count = (int)(stated < INT32_MAX ? stated : INT32_MAX);
+    } else if (node->input_count > input && *node->inputs[input]) {
+        values = i3d_known_ints(in->shapes, node->inputs[input], count, &known);
+        if (!values)
+            return i3d_refuse(node, error, "input %zu is computed from the image", input);
+    } else {
+        return I3D_OK;
+    }
+    if (*count > 2 * I3D_MAX_RANK)
+        return i3d_refuse(node, error, "it has more numbers than axes");
+    for (int i = 0; i < *count; i++) {
+        if (known && !known[i])
+            return i3d_refuse(node, error, "input %zu depends on the size of the input", input);
+        numbers[i] = values[i];
+    }
+    return I3D_OK;
+}
+
+enum i3d_status i3d_emit_mean_over_time(struct inflater *in, const struct i3d_node *node,
+                                        size_t k, const char **name, struct i3d_error *error)
+{
+    const struct flow *flow = i3d_flow(in, node->inputs[k]);
+    const char *input = i3d_emitted(in, node->inputs[k]);
+    int64_t axis = flow->time;
+    *name = input;
+    if (flow->time < 0)
+        return I3D_OK;
+    *name = i3d_arena_printf(in->to->arena, "%s/input_%zu_mean_over_time", node->outputs[0], k);
+    if (!*name)
+        return i3d_fail_memory(error);
+    return i3d_emit_axes(in, "ReduceMean", input, *name, &axis, 1, false, error);
 }
 
 enum i3d_status i3d_read_axes(const struct inflater *in, const struct i3d_node *node, int rank,
@@ -125,11 +191,14 @@ static struct i3d_shape input_shape(const struct i3d_value *input,
     struct i3d_shape shape = { .dtype = input->dtype, .rank = input->rank };
     for (int k = 0; k < input->rank; k++)
         shape.dims[k] = input->dims[k].value;
+    bool channels_last = shape.rank == 4 && shape.dims[3] > 0 && shape.dims[3] <= 4
+        && (shape.dims[1] < 0 || shape.dims[1] > 4);
+    int first = channels_last ? 1 : 2;
     if (shape.rank == 4) {
-        if (shape.dims[2] < 0)
-            shape.dims[2] = options->height;
-        if (shape.dims[3] < 0)
-            shape.dims[3] = options->width;
+        if (shape.dims[first] < 0)
+            shape.dims[first] = options->height;
+        if (shape.dims[first + 1] < 0)
+            shape.dims[first + 1] = options->width;
     }
     return shape;
 }
@@ -138,12 +207,29 @@ struct i3d_shape i3d_clip_shape(const struct inflater *in)
 {
     struct i3d_shape flat = input_shape(&in->flat->inputs[0], in->options);
     const struct i3d_dim *declared = in->to->inputs[0].dims;
-    return (struct i3d_shape){
-        .dtype = flat.dtype,
-        .rank = 5,
-        .dims = { declared[0].value, declared[1].value, in->options->frames, flat.dims[2],
-                  flat.dims[3] },
-    };
+    struct i3d_shape clip = { .dtype = flat.dtype, .rank = 5 };
+    for (int k = 0, from = 0; k < 5; k++) {
+        bool time = k == in->to->time_axis;
+        clip.dims[k] = time ? in->options->frames : flat.dims[from++];
+    }
+    if (in->to->time_axis == 2)
+        clip.dims[1] = declared[1].value;
+    return clip;
+}
+
+/* Exports from channels-last frameworks take N×H×W×C and turn it first: time then goes
+ * ahead of height there too. */
+static int input_time(const struct inflater *in, const char *input)
+{
+    size_t readers, count;
+    const size_t *positions = i3d_index_consumers(in->index, input, &readers);
+    for (size_t i = 0; i < readers; i++) {
+        const struct i3d_node *node = &in->flat->nodes[positions[i]];
+        const int64_t *perm = i3d_ints(node, "perm", &count);
+        if (!i3d_is(node, "Transpose") || count != 4 || perm[1] != 3)
+            return 2;
+    }
+    return readers ? 1 : 2;
 }
 
 /* Finds the image among the inputs, gives it a time axis and declares it. */
@@ -167,8 +253,12 @@ static enum i3d_status inflate_inputs(struct inflater *in, struct i3d_error *err
     input->name = i3d_arena_string(in->to->arena, flat->name);
     input->dtype = flat->dtype;
     input->rank = 5;
+    int time = input_time(in, flat->name);
+    if (asked && time != 2)
+        return i3d_fail(error, I3D_UNSUPPORTED,
+                        "the network takes N×H×W×C; its channels cannot be changed");
     for (int k = 0, from = 0; k < 5; k++) {
-        if (k == 2) {
+        if (k == time) {
             input->dims[k] = (struct i3d_dim){ -1, "frames" };
             if (in->options->temporal_padding == I3D_PAD_EDGE)
                 input->dims[k] = (struct i3d_dim){ in->options->frames, NULL };
@@ -181,8 +271,8 @@ static enum i3d_status inflate_inputs(struct inflater *in, struct i3d_error *err
     }
     if (asked)
         input->dims[1] = (struct i3d_dim){ asked, NULL };
-    i3d_flow(in, flat->name)->time = 2;
-    in->to->time_axis = 2;
+    *i3d_flow(in, flat->name) = (struct flow){ .time = time, .spatial = 2 };
+    in->to->time_axis = time;
     return input->name ? I3D_OK : i3d_fail_memory(error);
 }
 
@@ -191,6 +281,11 @@ static enum i3d_status inflate_outputs(struct inflater *in, struct i3d_error *er
     for (size_t i = 0; i < in->flat->output_count; i++) {
         const struct i3d_value *flat = &in->flat->outputs[i];
         const struct flow *flow = i3d_flow(in, flat->name);
+        if (flow->numbers || flow->merged_from) {
+            i3d_fail(error, I3D_UNSUPPORTED, "cannot be inflated: it is a size, or merged with "
+                                             "time");
+            return i3d_error_where(error, "output %s", flat->name);
+        }
         struct i3d_value *output = i3d_model_add_output(in->to);
         if (!output)
             return i3d_fail_memory(error);
@@ -238,8 +333,77 @@ static enum i3d_status skip_node(struct inflater *in, const struct i3d_node *nod
     const struct flow *flow = i3d_flow(in, node->inputs[0]);
     const char *name =
         i3d_arena_string(in->to->arena, flow->name ? flow->name : node->inputs[0]);
-    *i3d_flow(in, node->outputs[0]) = (struct flow){ .time = 2, .name = name };
+    *i3d_flow(in, node->outputs[0]) = (struct flow){ .time = 2, .spatial = 2, .name = name };
     return name ? I3D_OK : i3d_fail_memory(error);
+}
+
+/* Whether a node only computes with sizes: the sizes of the 2D values are known. */
+static bool is_about_sizes(const struct inflater *in, const struct i3d_node *node)
+{
+    if (!node->input_count || !node->output_count)
+        return false;
+    if ((i3d_is(node, "Shape") || i3d_is(node, "Size"))
+        && i3d_flow(in, node->inputs[0])->time >= 0)
+        return true;
+    bool any = false;
+    for (size_t k = 0; k < node->input_count; k++) {
+        if (i3d_flow(in, node->inputs[k])->time >= 0)
+            return false;
+        any |= i3d_flow(in, node->inputs[k])->numbers;
+    }
+    int count;
+    const bool *known;
+    return any && i3d_known_ints(in->shapes, node->outputs[0], &count, &known);
+}
+
+/* Writes the numbers that a node reads as data, as they are in 2D. */
+static enum i3d_status settle_numbers(struct inflater *in, const struct i3d_node *node,
+                                      struct i3d_error *error)
+{
+    for (size_t k = 0; k < node->input_count; k++) {
+        struct flow *flow = i3d_flow(in, node->inputs[k]);
+        int count;
+        const bool *known;
+        if (!flow->numbers || (k && i3d_takes_numbers(node)))
+            continue;
+        const struct i3d_shape *shape = i3d_flat_shape(in, node->inputs[k]);
+        const int64_t *values = i3d_known_ints(in->shapes, node->inputs[k], &count, &known);
+        for (int i = 0; i < count && values; i++)
+            if (!known[i])
+                values = NULL;
+        if (!values || shape->rank < 0)
+            return i3d_refuse(node, error, "it computes with a size that is not fixed");
+        int64_t one = count;
+        enum i3d_status status = i3d_model_put_ints(in->to, node->inputs[k], shape->rank, &one,
+                                                    values, error);
+        if (status)
+            return status;
+        flow->numbers = false;
+    }
+    return I3D_OK;
+}
+
+/* A value that was merged with time can only be normalised and parted again. */
+static bool reads_merged(const struct inflater *in, const struct i3d_node *node)
+{
+    for (size_t k = 0; k < node->input_count; k++)
+        if (i3d_flow(in, node->inputs[k])->merged_from)
+            return !i3d_is(node, "Reshape") && !i3d_is(node, "InstanceNormalization");
+    return false;
+}
+
+static enum i3d_status inflate_other(struct inflater *in, size_t position,
+                                     struct i3d_error *error)
+{
+    const struct i3d_node *node = &in->flat->nodes[position];
+    enum i3d_status status = settle_numbers(in, node, error);
+    if (status)
+        return status;
+    if (reads_merged(in, node))
+        return i3d_refuse(node, error, "its input has time merged into another axis");
+    if (reads_time(in, node))
+        return i3d_inflate_node(in, position, error);
+    return i3d_emit_copy(in, node) ? I3D_OK : i3d_fail_memory(error);
 }
 
 static enum i3d_status inflate_nodes(struct inflater *in, struct i3d_error *error)
@@ -255,10 +419,11 @@ static enum i3d_status inflate_nodes(struct inflater *in, struct i3d_error *erro
             status = i3d_inflate_head_pool(in, node, error);
         else if ((int64_t)i == in->head.classifier)
             status = i3d_inflate_classifier(in, node, error);
-        else if (reads_time(in, node))
-            status = i3d_inflate_node(in, i, error);
-        else if (!i3d_emit_copy(in, node))
-            status = i3d_fail_memory(error);
+        else if (is_about_sizes(in, node))
+            for (size_t k = 0; k < node->output_count; k++)
+                i3d_flow(in, node->outputs[k])->numbers = true;
+        else
+            status = inflate_other(in, i, error);
         if (status)
             return status;
     }

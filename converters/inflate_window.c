@@ -83,6 +83,30 @@ static enum i3d_status input_channels(struct inflater *in, const struct i3d_node
     return I3D_OK;
 }
 
+bool i3d_temporal_of(const struct inflater *in, size_t position, struct i3d_temporal *time)
+{
+    const struct i3d_node *flat = &in->flat->nodes[position];
+    const struct i3d_tensor *weight =
+        flat->input_count > 1 ? i3d_flat_tensor(in, flat->inputs[1]) : NULL;
+    size_t count;
+    const int64_t *kernel = i3d_ints(flat, "kernel_shape", &count);
+    if (i3d_is(flat, "Conv") || i3d_is(flat, "ConvTranspose")) {
+        kernel = weight ? weight->dims + 2 : NULL;
+        count = weight ? (size_t)weight->rank - 2 : 0;
+    }
+    if (!kernel || count != 2)
+        return false;
+    i3d_isotropic_window(flat, kernel, time);
+    return true;
+}
+
+bool i3d_time_follows_space(const struct inflater *in, size_t position)
+{
+    (void)in;
+    (void)position;
+    return true;
+}
+
 enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3d_error *error)
 {
     const struct i3d_node *flat = &in->flat->nodes[position];
@@ -124,8 +148,49 @@ enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3
         node->inputs[1] = name;
     if (!set_window(in, node, weight->dims + 2, &time))
         return i3d_fail_memory(error);
-    i3d_flow(in, flat->outputs[0])->time = 2;
+    struct flow flow = *i3d_flow(in, flat->inputs[0]);
+    flow.name = NULL;
+    int64_t room = time.pad_begin + time.pad_end - time.dilation * (time.kernel - 1);
+    flow.single &= i3d_attribute(flat, "auto_pad") || (room >= 0 && room < time.stride);
+    *i3d_flow(in, flat->outputs[0]) = flow;
     return put_kernel(in, name, weight, channels, time.kernel, error);
+}
+
+/* A window that covers the whole image is a global pool, and takes time along as that
+ * does; but not where a Pad node made room for it to slide, and not the small max pools
+ * that halve a map, which small images bring down to one of their own size. */
+static bool covers_image(const struct inflater *in, const struct i3d_node *flat,
+                         const int64_t kernel[2])
+{
+    const struct i3d_shape *shape = i3d_flat_shape(in, flat->inputs[0]);
+    const struct i3d_shape *out = i3d_flat_shape(in, flat->outputs[0]);
+    int64_t producer = i3d_index_producer(in->index, flat->inputs[0]);
+    if (producer != I3D_NOWHERE && i3d_is(&in->flat->nodes[producer], "Pad"))
+        return false;
+    if (i3d_is(flat, "MaxPool") && kernel[0] <= 3 && kernel[1] <= 3)
+        return false;
+    return shape->rank == 4 && shape->dims[2] > 0 && shape->dims[3] > 0
+        && kernel[0] >= shape->dims[2] && kernel[1] >= shape->dims[3] && out->rank == 4
+        && out->dims[2] == 1 && out->dims[3] == 1 && shape->dims[2] * shape->dims[3] > 1;
+}
+
+/* Frame by frame, then the mean, or the maximum, of all frames. */
+static enum i3d_status inflate_whole_pool(struct inflater *in, const struct i3d_node *flat,
+                                          const int64_t kernel[2], struct i3d_error *error)
+{
+    static const struct i3d_temporal one = { .kernel = 1, .stride = 1, .dilation = 1 };
+    struct flow flow = *i3d_flow(in, flat->inputs[0]);
+    const char *frames = i3d_join(in, flat->outputs[0], "of_each_frame");
+    struct i3d_node *node = frames ? i3d_emit_copy(in, flat) : NULL;
+    int64_t time = flow.time;
+    if (!node || !set_window(in, node, kernel, &one))
+        return i3d_fail_memory(error);
+    node->outputs[0] = frames;
+    flow.name = NULL;
+    flow.single = true;
+    *i3d_flow(in, flat->outputs[0]) = flow;
+    return i3d_emit_axes(in, i3d_is(flat, "MaxPool") ? "ReduceMax" : "ReduceMean", frames,
+                         flat->outputs[0], &time, 1, true, error);
 }
 
 enum i3d_status i3d_inflate_pool(struct inflater *in, size_t position, struct i3d_error *error)
@@ -139,6 +204,8 @@ enum i3d_status i3d_inflate_pool(struct inflater *in, size_t position, struct i3
     const int64_t *kernel = i3d_ints(flat, "kernel_shape", &count);
     if (count != 2)
         return i3d_refuse(flat, error, "its kernel_shape does not have two axes");
+    if (covers_image(in, flat, kernel))
+        return inflate_whole_pool(in, flat, kernel, error);
     struct i3d_temporal time;
     i3d_isotropic_window(flat, kernel, &time);
     if (i3d_is(flat, "MaxPool") && in->max_pools_seen++ < in->recipe->frozen_max_pools)
@@ -146,6 +213,8 @@ enum i3d_status i3d_inflate_pool(struct inflater *in, size_t position, struct i3
     struct i3d_node *node = i3d_emit_copy(in, flat);
     if (!node || !set_window(in, node, kernel, &time))
         return i3d_fail_memory(error);
-    i3d_flow(in, flat->outputs[0])->time = 2;
+    struct flow flow = *i3d_flow(in, flat->inputs[0]);
+    flow.name = NULL;
+    *i3d_flow(in, flat->outputs[0]) = flow;
     return I3D_OK;
 }

@@ -227,6 +227,22 @@ bool i3d_set_ints(struct i3d_model *model, struct i3d_node *node, const char *na
     return attribute;
 }
 
+bool i3d_set_floats(struct i3d_model *model, struct i3d_node *node, const char *name,
+                    const float *values, size_t count)
+{
+    float *copy = i3d_arena_alloc(model->arena, count, sizeof *copy);
+    if (!copy)
+        return false;
+    if (count)
+        memcpy(copy, values, count * sizeof *copy);
+    struct i3d_attribute *attribute = fresh_attribute(model, node, name, I3D_ATTRIBUTE_FLOATS);
+    if (attribute) {
+        attribute->floats = copy;
+        attribute->count = count;
+    }
+    return attribute;
+}
+
 bool i3d_set_string(struct i3d_model *model, struct i3d_node *node, const char *name,
                     const char *value)
 {

@@ -161,6 +161,8 @@ struct i3d_node *i3d_model_put_node(struct i3d_model *model, const char *op_type
 bool i3d_set_int(struct i3d_model *model, struct i3d_node *node, const char *name, int64_t value);
 bool i3d_set_ints(struct i3d_model *model, struct i3d_node *node, const char *name,
                   const int64_t *values, size_t count);
+bool i3d_set_floats(struct i3d_model *model, struct i3d_node *node, const char *name,
+                    const float *values, size_t count);
 bool i3d_set_float(struct i3d_model *model, struct i3d_node *node, const char *name, float value);
 bool i3d_set_string(struct i3d_model *model, struct i3d_node *node, const char *name,
                     const char *value);
