@@ -79,13 +79,14 @@ static enum i3d_status read_settings(const struct i3d_operation *op, struct resa
 /* The input coordinate that an output position shows. */
 static double coordinate(const struct axis *axis, enum coordinates how, int64_t i)
 {
-    double in = (double)axis->in, out = (double)axis->out, half = ((double)i + 0.5) / axis->scale;
+    double in = (double)axis->in, half = ((double)i + 0.5) / axis->scale;
+    double out = axis->scale * in; /* the specification's length: not rounded down */
     switch (how) {
     case HALF_PIXEL: return half - 0.5;
     case HALF_PIXEL_SYMMETRIC:
-        return in / 2 * (1 - out / (axis->scale * in)) + half - 0.5;
+        return in / 2 * (1 - (double)axis->out / out) + half - 0.5;
     case PYTORCH_HALF_PIXEL: return axis->out > 1 ? half - 0.5 : 0;
-    case ALIGN_CORNERS: return axis->out > 1 ? (double)i * (in - 1) / (out - 1) : 0;
+    case ALIGN_CORNERS: return out != 1 ? (double)i * (in - 1) / (out - 1) : 0;
     case ASYMMETRIC: return (double)i / axis->scale;
     case TF_HALF_PIXEL_FOR_NN: return half;
     case TF_CROP_AND_RESIZE:
