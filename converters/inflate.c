@@ -424,6 +424,8 @@ static enum i3d_status inflate_nodes(struct inflater *in, struct i3d_error *erro
                 i3d_flow(in, node->outputs[k])->numbers = true;
         else
             status = inflate_other(in, i, error);
+        if (!status)
+            status = i3d_insert_behind(in, i, error);
         if (status)
             return status;
     }
@@ -460,6 +462,8 @@ static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
     if (options->temporal_padding == I3D_PAD_EDGE)
         snprintf(padding, sizeof padding, "edge %lld", (long long)options->frames);
     good &= i3d_set_metadata(to, "i3dconv.temporal_padding", padding);
+    if (options->init == I3D_INIT_CENTER)
+        good &= i3d_set_metadata(to, "i3dconv.init", "center");
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 
@@ -468,6 +472,8 @@ static enum i3d_status inflate_graph(struct inflater *in, struct i3d_error *erro
     enum i3d_status status = describe(in, error);
     if (!status)
         status = inflate_inputs(in, error);
+    if (!status)
+        status = i3d_recipe_fits(in->recipe, in->layers, in->flat->node_count, error);
     if (!status && in->recipe->head_frames)
         status = i3d_find_head(in, error);
     if (!status)
@@ -508,11 +514,16 @@ static enum i3d_status inflate_flat(const struct i3d_model *flat,
         in.tensor_used = calloc(flat->tensor_count + 1, sizeof *in.tensor_used);
         for (size_t i = 0; in.flows && i < values; i++)
             in.flows[i].time = -1;
-        status = in.flows && in.tensor_used ? inflate_graph(&in, error) : i3d_fail_memory(error);
+        status = in.flows && in.tensor_used
+            ? i3d_layers_of_graph(flat, index, to->arena, &in.layers, error)
+            : i3d_fail_memory(error);
+        if (!status)
+            status = inflate_graph(&in, error);
     }
     i3d_free_head(&in.head);
     free(in.flows);
     free(in.tensor_used);
+    free(in.layers);
     if (shapes)
         i3d_shapes_free(shapes);
     i3d_index_free(index);
@@ -524,9 +535,6 @@ enum i3d_status i3d_inflate(const struct i3d_model *model,
                             struct i3d_model **inflated, struct i3d_error *error)
 {
     *inflated = NULL;
-    const struct i3d_recipe *recipe = i3d_recipe_by_name(options->recipe);
-    if (!recipe)
-        return i3d_fail(error, I3D_USAGE, "there is no recipe %s", options->recipe);
     if (!model->node_count)
         return i3d_fail(error, I3D_UNSUPPORTED, "the file holds weights but no graph");
     if (model->time_axis >= 0)
@@ -536,14 +544,22 @@ enum i3d_status i3d_inflate(const struct i3d_model *model,
     filled.height = filled.height ? filled.height : 224;
     filled.width = filled.width ? filled.width : 224;
 
-    struct i3d_model *flat;
-    enum i3d_status status = i3d_model_copy(model, &flat, error);
-    if (status)
+    struct i3d_model *flat = NULL;
+    struct i3d_recipe *builtin = NULL;
+    enum i3d_status status =
+        options->rules ? I3D_OK : i3d_recipe_builtin(options->recipe, &builtin, error);
+    if (!status)
+        status = i3d_model_copy(model, &flat, error);
+    if (status) {
+        i3d_recipe_free(builtin);
         return status;
+    }
+    const struct i3d_recipe *recipe = builtin ? builtin : options->rules;
     struct i3d_model *to = i3d_model_new();
     status = to ? i3d_resolve_constants(flat, error) : i3d_fail_memory(error);
     if (!status)
         status = inflate_flat(flat, &filled, recipe, to, error);
+    i3d_recipe_free(builtin);
     i3d_model_free(flat);
     if (status)
         i3d_model_free(to);

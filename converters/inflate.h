@@ -1,13 +1,15 @@
 /* 2D to 3D. */
 #pragma once
 
-#include "model/model.h"
+#include "converters/recipe.h"
 
 enum i3d_stream { I3D_RGB, I3D_FLOW };
 enum i3d_temporal_padding { I3D_PAD_ZERO, I3D_PAD_EDGE };
 
 struct i3d_inflate_options {
-    const char *recipe;       /* "i3d" or "isotropic" */
+    const char *recipe;       /* name of a built-in one */
+    const struct i3d_recipe *rules; /* a recipe to take instead, or null */
+    enum i3d_init init;       /* where the recipe leaves it open */
     enum i3d_stream stream;
     int64_t in_channels;      /* 0: as in the 2D network, 2 for flow */
     int64_t frames;           /* clip size: fixes T for edge padding; 0: 64 */

@@ -48,15 +48,16 @@ enum i3d_status i3d_inflate_folded(struct inflater *in, size_t position, struct 
                             (int64_t[]){ 0, to->dims[1], -1, to->dims[2], to->dims[3] }, 5, error);
 }
 
-/* Whether everything that reads the value looks as far in time as in space: the
- * padding then is part of windows that have it in time too. */
+/* Whether everything that reads the value looks beyond single frames and brings no
+ * padding in time of its own: this padding then belongs to those windows. */
 static bool pads_for_windows(const struct inflater *in, const char *value)
 {
     size_t count;
     const size_t *readers = i3d_index_consumers(in->index, value, &count);
     for (size_t i = 0; i < count; i++) {
         struct i3d_temporal time;
-        if (!i3d_temporal_of(in, readers[i], &time) || time.kernel < 2)
+        if (!i3d_temporal_of(in, readers[i], &time) || time.kernel < 2 || time.pad_begin
+            || time.pad_end)
             return false;
     }
     return count > 0;

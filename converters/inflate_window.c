@@ -3,9 +3,83 @@
 
 #include <string.h>
 
+struct i3d_temporal i3d_choose_window(const struct inflater *in, size_t position,
+                                      const int64_t kernel[2])
+{
+    struct i3d_temporal isotropic;
+    i3d_isotropic_window(&in->flat->nodes[position], kernel, &isotropic);
+    return i3d_recipe_window(in->recipe, &in->layers[position], &isotropic, in->options->init);
+}
+
+enum i3d_status i3d_insert_behind(struct inflater *in, size_t position, struct i3d_error *error)
+{
+    const struct i3d_node *flat = &in->flat->nodes[position];
+    const struct i3d_rule *rule = i3d_recipe_insertion(in->recipe, &in->layers[position]);
+    if (!rule)
+        return I3D_OK;
+    struct flow *flow = i3d_flow(in, flat->outputs[0]);
+    if (flow->time != 2 || i3d_flat_shape(in, flat->outputs[0])->rank != 4)
+        return i3d_refuse(flat, error, "%s inserts a pool where there is no video",
+                          in->recipe->name);
+    const char *from = flow->name ? flow->name : flat->outputs[0];
+    const char *pooled = i3d_join(in, flat->outputs[0], "pool_in_time");
+    int64_t kernel[] = { rule->give.kernel, 1, 1 };
+    int64_t strides[] = { rule->give.stride > 0 ? rule->give.stride : 1, 1, 1 };
+    int64_t total = rule->give.pad_begin == I3D_HALF ? kernel[0] - 1 : 0;
+    int64_t pads[] = { total / 2, 0, 0, total - total / 2, 0, 0 };
+    if (rule->give.pad_begin >= 0) {
+        pads[0] = rule->give.pad_begin;
+        pads[3] = rule->give.pad_end;
+    }
+    struct i3d_node *pool = pooled ? i3d_emit(in, rule->insert, pooled,
+                                              (const char *[]){ from, NULL },
+                                              (const char *[]){ pooled, NULL })
+                                   : NULL;
+    bool good = pool && i3d_set_ints(in->to, pool, "kernel_shape", kernel, 3)
+        && i3d_set_ints(in->to, pool, "strides", strides, 3)
+        && i3d_set_ints(in->to, pool, "pads", pads, 6);
+    flow->name = pooled;
+    return good ? I3D_OK : i3d_fail_memory(error);
+}
+
+/* The pads in space that auto_pad comes to, written out where the recipe has pads
+ * in time that auto_pad would not give. */
+static enum i3d_status spatial_pads(const struct inflater *in, const struct i3d_node *flat,
+                                    const int64_t kernel[2], const struct i3d_temporal *time,
+                                    int64_t pads[4], bool *own, struct i3d_error *error)
+{
+    bool valid = i3d_string_is(flat, "auto_pad", "VALID");
+    bool same = i3d_string_is(flat, "auto_pad", "SAME_UPPER")
+        || i3d_string_is(flat, "auto_pad", "SAME_LOWER");
+    size_t count;
+    const int64_t *given = i3d_ints(flat, "pads", &count);
+    memset(pads, 0, 4 * sizeof *pads);
+    *own = !valid && !same;
+    if (*own && count == 4)
+        memcpy(pads, given, 4 * sizeof *pads);
+    if (valid)
+        *own = time->pad_begin || time->pad_end;
+    bool keeps = time->stride == 1
+        && time->pad_begin + time->pad_end == (time->kernel - 1) * time->dilation;
+    if (!same || !time->own_pads || keeps)
+        return I3D_OK;
+    *own = true;
+    const struct i3d_shape *shape = i3d_flat_shape(in, flat->inputs[0]);
+    if (shape->rank != 4 || shape->dims[2] < 0 || shape->dims[3] < 0)
+        return i3d_refuse(flat, error, "the size of its input is not known");
+    struct i3d_window window;
+    enum i3d_status status = i3d_resolve_window(flat, 2, kernel, shape->dims + 2, &window, error);
+    for (int k = 0; k < 2 && !status; k++) {
+        pads[k] = window.pad_begin[k];
+        pads[2 + k] = window.pad_end[k];
+    }
+    return status;
+}
+
 /* Rewrites kernel_shape, strides, dilations and pads for three axes, time first. */
-static bool set_window(struct inflater *in, struct i3d_node *node, const int64_t kernel[2],
-                       const struct i3d_temporal *time)
+static enum i3d_status set_window(struct inflater *in, const struct i3d_node *flat_node,
+                                  struct i3d_node *node, const int64_t kernel[2],
+                                  const struct i3d_temporal *time, struct i3d_error *error)
 {
     static const struct {
         const char *name;
@@ -26,19 +100,27 @@ static bool set_window(struct inflater *in, struct i3d_node *node, const int64_t
         int64_t values[] = { along_time, count == 2 ? flat[0] : 1, count == 2 ? flat[1] : 1 };
         good &= i3d_set_ints(in->to, node, lists[i].name, values, 3);
     }
-    size_t count;
-    const int64_t *pads = i3d_ints(node, "pads", &count);
-    if (count == 4) {
-        int64_t values[] = { time->pad_begin, pads[0], pads[1], time->pad_end, pads[2], pads[3] };
-        good &= i3d_set_ints(in->to, node, "pads", values, 6);
+    int64_t pads[4];
+    bool own;
+    enum i3d_status status = spatial_pads(in, flat_node, kernel, time, pads, &own, error);
+    if (status)
+        return status;
+    int64_t values[] = { time->pad_begin, pads[0], pads[1], time->pad_end, pads[2], pads[3] };
+    if (own) {
+        i3d_drop_attribute(node, "auto_pad");
+        if (i3d_attribute(node, "pads") || memcmp(values, (int64_t[6]){ 0 }, sizeof values))
+            good &= i3d_set_ints(in->to, node, "pads", values, 6);
+    } else {
+        i3d_drop_attribute(node, "pads");
     }
-    return good;
+    return good ? I3D_OK : i3d_fail_memory(error);
 }
 
-/* Appends the tensor O×C×N×H×W: the 2D kernel at each of N times, divided by N. */
+/* Appends the tensor O×C×N×H×W: the 2D kernel at each of N times, divided by N, or
+ * at the middle one. */
 static enum i3d_status put_kernel(struct inflater *in, const char *name,
                                   const struct i3d_tensor *flat, int64_t channels, int64_t frames,
-                                  struct i3d_error *error)
+                                  enum i3d_init init, struct i3d_error *error)
 {
     struct i3d_tensor base = *flat;
     base.dims[1] = channels;
@@ -51,7 +133,7 @@ static enum i3d_status put_kernel(struct inflater *in, const char *name,
     view.strides[2] = 0;
     view.tap_axis = 2;
     for (int64_t t = 0; t < frames; t++)
-        view.divisors[t] = (int32_t)frames;
+        view.divisors[t] = init == I3D_INIT_REPEAT ? (int32_t)frames : t == (frames - 1) / 2;
 
     struct i3d_source *source = NULL;
     if (flat->source) {
@@ -96,15 +178,16 @@ bool i3d_temporal_of(const struct inflater *in, size_t position, struct i3d_temp
     }
     if (!kernel || count != 2)
         return false;
-    i3d_isotropic_window(flat, kernel, time);
+    *time = i3d_choose_window(in, position, kernel);
     return true;
 }
 
 bool i3d_time_follows_space(const struct inflater *in, size_t position)
 {
-    (void)in;
-    (void)position;
-    return true;
+    static const struct i3d_temporal halved = { .kernel = 2, .stride = 2, .dilation = 1 };
+    struct i3d_layer layer = in->layers[position];
+    layer.position = layer.count = 1; /* so that the rules for all windows apply */
+    return i3d_recipe_window(in->recipe, &layer, &halved, I3D_INIT_REPEAT).stride > 1;
 }
 
 enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3d_error *error)
@@ -121,8 +204,7 @@ enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3
     if (!i3d_dtype_is_float(weight->dtype))
         return i3d_refuse(flat, error, "a kernel of %s cannot be divided",
                           i3d_dtype_name(weight->dtype));
-    struct i3d_temporal time;
-    i3d_isotropic_window(flat, weight->dims + 2, &time);
+    struct i3d_temporal time = i3d_choose_window(in, position, weight->dims + 2);
     if (time.kernel > I3D_MAX_TAPS)
         return i3d_refuse(flat, error, "a temporal kernel of %lld frames is more than %d",
                           (long long)time.kernel, I3D_MAX_TAPS);
@@ -146,14 +228,14 @@ enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3
     in->tensor_used[weight - in->flat->tensors] = used; /* the copy marked it */
     if (name != weight->name)
         node->inputs[1] = name;
-    if (!set_window(in, node, weight->dims + 2, &time))
-        return i3d_fail_memory(error);
     struct flow flow = *i3d_flow(in, flat->inputs[0]);
     flow.name = NULL;
     int64_t room = time.pad_begin + time.pad_end - time.dilation * (time.kernel - 1);
     flow.single &= i3d_attribute(flat, "auto_pad") || (room >= 0 && room < time.stride);
     *i3d_flow(in, flat->outputs[0]) = flow;
-    return put_kernel(in, name, weight, channels, time.kernel, error);
+    status = set_window(in, flat, node, weight->dims + 2, &time, error);
+    return status ? status
+                  : put_kernel(in, name, weight, channels, time.kernel, time.init, error);
 }
 
 /* A window that covers the whole image is a global pool, and takes time along as that
@@ -183,8 +265,10 @@ static enum i3d_status inflate_whole_pool(struct inflater *in, const struct i3d_
     const char *frames = i3d_join(in, flat->outputs[0], "of_each_frame");
     struct i3d_node *node = frames ? i3d_emit_copy(in, flat) : NULL;
     int64_t time = flow.time;
-    if (!node || !set_window(in, node, kernel, &one))
-        return i3d_fail_memory(error);
+    enum i3d_status status = node ? set_window(in, flat, node, kernel, &one, error)
+                                  : i3d_fail_memory(error);
+    if (status)
+        return status;
     node->outputs[0] = frames;
     flow.name = NULL;
     flow.single = true;
@@ -206,15 +290,12 @@ enum i3d_status i3d_inflate_pool(struct inflater *in, size_t position, struct i3
         return i3d_refuse(flat, error, "its kernel_shape does not have two axes");
     if (covers_image(in, flat, kernel))
         return inflate_whole_pool(in, flat, kernel, error);
-    struct i3d_temporal time;
-    i3d_isotropic_window(flat, kernel, &time);
-    if (i3d_is(flat, "MaxPool") && in->max_pools_seen++ < in->recipe->frozen_max_pools)
-        time = (struct i3d_temporal){ .kernel = 1, .stride = 1, .dilation = 1 };
+    struct i3d_temporal time = i3d_choose_window(in, position, kernel);
     struct i3d_node *node = i3d_emit_copy(in, flat);
-    if (!node || !set_window(in, node, kernel, &time))
+    if (!node)
         return i3d_fail_memory(error);
     struct flow flow = *i3d_flow(in, flat->inputs[0]);
     flow.name = NULL;
     *i3d_flow(in, flat->outputs[0]) = flow;
-    return I3D_OK;
+    return set_window(in, flat, node, kernel, &time, error);
 }

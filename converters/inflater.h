@@ -2,7 +2,7 @@
 #pragma once
 
 #include "converters/inflate.h"
-#include "converters/temporal.h"
+#include "converters/recipe.h"
 
 /* A value of the 2D graph on its way into 3D.
  *
@@ -42,7 +42,7 @@ struct inflater {
     struct flow *flows;       /* by i3d_index_value */
     bool *tensor_used;        /* by position in flat->tensors: copied as it is */
     struct head head;
-    int max_pools_seen;
+    struct i3d_layer *layers; /* by position in flat->nodes */
     int64_t opset;
 };
 
@@ -131,6 +131,12 @@ i3d_inflate_rule i3d_inflate_matmul, i3d_inflate_gemm;
 /* Whether the recipe treats time as space at a node that resamples: true where a
  * stride of two in space is one in time too. */
 bool i3d_time_follows_space(const struct inflater *in, size_t position);
+
+/* What the recipe gives a window of the 2D graph; kernel is its height and width. */
+struct i3d_temporal i3d_choose_window(const struct inflater *in, size_t position,
+                                      const int64_t kernel[2]);
+/* Puts the pool behind a node that the recipe inserts there, if any. */
+enum i3d_status i3d_insert_behind(struct inflater *in, size_t position, struct i3d_error *error);
 
 /* inflate_window.c: kernels and pools. */
 enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3d_error *error);

@@ -1,29 +1,19 @@
-/* Recipes: which temporal window a 2D window gets. */
+/* The temporal half of a 2D window. */
 #pragma once
 
 #include "model/shape.h"
+
+/* How a kernel's weights are spread over its frames: each frame gets w/N, or the
+ * middle one (⌊(N−1)/2⌋) gets w and the others nothing. */
+enum i3d_init { I3D_INIT_REPEAT, I3D_INIT_CENTER };
 
 /* What a convolution or pool gets along time. */
 struct i3d_temporal {
     int64_t kernel, stride, dilation;
     int64_t pad_begin, pad_end; /* without auto_pad */
+    bool own_pads; /* these pads hold in time, even where auto_pad is set */
+    enum i3d_init init;
 };
-
-struct i3d_recipe {
-    const char *name;
-    const char *title;
-    /* That many max pools at the start of the graph leave time alone: kernel 1,
-     * stride 1 (arXiv 1705.07750, section 2.4: 1×3×3 pools after the first
-     * layers). */
-    int frozen_max_pools;
-    /* The average pool at the end spans this many frames, then the classifier
-     * works frame by frame and its logits are averaged over time; 0: time is
-     * averaged with height and width. */
-    int head_frames;
-};
-
-extern const struct i3d_recipe i3d_recipes[]; /* ended by one without a name */
-const struct i3d_recipe *i3d_recipe_by_name(const char *name);
 
 /* The isotropic window: along time as along the axis with the larger kernel
  * (height, if they are equal), its stride, dilation and pads likewise. kernel

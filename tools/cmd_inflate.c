@@ -1,7 +1,9 @@
 #include "tools/tool.h"
 
 #include "converters/inflate.h"
+#include "formats/input.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
@@ -14,7 +16,13 @@ static const char usage[] =
     "      --to FORMAT               hdf5, onnx or safetensors; by default OUT's\n"
     "                                suffix tells, and a pipe gets safetensors\n"
     "      --dialect NAME            name the parameters as this codebase does\n"
-    "      --recipe i3d|isotropic    by default i3d for an Inception-V1, else isotropic\n"
+    "      --recipe NAME|FILE        i3d, isotropic, framewise, keep-frames, mmaction2-i3d,\n"
+    "                                slowonly, or a file of rules; by default i3d for an\n"
+    "                                Inception-V1, else isotropic\n"
+    "      --set PATTERN=N[xHxW]     temporal kernel of the layers of these names, ahead of\n"
+    "                                the recipe; may be given again\n"
+    "      --init repeat|center      spread kernels over their frames, or put them in the\n"
+    "                                middle one (default repeat)\n"
     "      --stream rgb|flow         flow: 2 input channels (default rgb)\n"
     "      --in-channels N           another number of input channels\n"
     "      --temporal-padding zero|edge\n"
@@ -24,9 +32,13 @@ static const char usage[] =
     "      --input-shape H,W         where the 2D file leaves them open (default 224,224)\n"
     "  -h, --help                    this text\n";
 
+enum { MOST_SETS = 256 };
+
 struct arguments {
     struct i3d_inflate_options inflate;
-    const char *out, *to, *dialect, *in;
+    const char *out, *to, *dialect, *in, *recipe;
+    const char *sets[MOST_SETS];
+    size_t set_count;
     bool help;
 };
 
@@ -46,7 +58,17 @@ static bool read_option(int option, const char *value, struct arguments *argumen
     case 'o': arguments->out = value; return true;
     case 't': arguments->to = value; return true;
     case 'd': arguments->dialect = value; return true;
-    case 'r': inflate->recipe = value; return is_one_of(value, "i3d", "isotropic", &second);
+    case 'r': arguments->recipe = value; return true;
+    case 'e':
+        if (arguments->set_count == MOST_SETS)
+            return false;
+        arguments->sets[arguments->set_count++] = value;
+        return true;
+    case 'n':
+        if (!is_one_of(value, "repeat", "center", &second))
+            return false;
+        inflate->init = second ? I3D_INIT_CENTER : I3D_INIT_REPEAT;
+        return true;
     case 's':
         if (!is_one_of(value, "rgb", "flow", &second))
             return false;
@@ -74,6 +96,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "to", required_argument, NULL, 't' },
         { "dialect", required_argument, NULL, 'd' },
         { "recipe", required_argument, NULL, 'r' },
+        { "set", required_argument, NULL, 'e' },
+        { "init", required_argument, NULL, 'n' },
         { "stream", required_argument, NULL, 's' },
         { "in-channels", required_argument, NULL, 'c' },
         { "temporal-padding", required_argument, NULL, 'p' },
@@ -103,18 +127,59 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     return I3D_OK;
 }
 
-/* i3d for what is an Inception-V1 by its structure, isotropic for the rest. */
-static enum i3d_status choose_recipe(const struct i3d_model *model,
-                                     struct i3d_inflate_options *options, struct i3d_error *error)
+static enum i3d_status read_recipe_file(const char *path, struct i3d_recipe **recipe,
+                                        struct i3d_error *error)
 {
-    if (options->recipe)
-        return I3D_OK;
+    enum { LARGEST = 1 << 20 };
+    struct i3d_file *file;
+    enum i3d_status status = i3d_input_open(path, &file, error);
+    if (status)
+        return i3d_error_file(error, path);
+    uint64_t size = i3d_file_size(file);
+    char *text = size <= LARGEST ? malloc((size_t)size + 1) : NULL;
+    if (size > LARGEST)
+        status = i3d_fail(error, I3D_MALFORMED, "it is too long for a recipe");
+    else
+        status = text ? i3d_file_read(file, 0, text, (size_t)size, error) : i3d_fail_memory(error);
+    if (!status)
+        status = i3d_recipe_parse(path, text, (size_t)size, recipe, error);
+    free(text);
+    i3d_file_release(file);
+    return status ? i3d_error_file(error, path) : I3D_OK;
+}
+
+static bool is_builtin(const char *name)
+{
+    for (const struct i3d_recipe_text *text = i3d_recipe_texts; text->name; text++)
+        if (!strcmp(text->name, name))
+            return true;
+    return false;
+}
+
+/* The recipe of that name or in that file, the rules of --set ahead of its own. */
+static enum i3d_status load_recipe(const char *name, const struct arguments *arguments,
+                                   struct i3d_recipe **recipe, struct i3d_error *error)
+{
+    bool is_file = !is_builtin(name) && strpbrk(name, "./");
+    enum i3d_status status = is_file ? read_recipe_file(name, recipe, error)
+                                     : i3d_recipe_builtin(name, recipe, error);
+    for (size_t i = arguments->set_count; i-- > 0 && !status;)
+        status = i3d_recipe_set(*recipe, arguments->sets[i], error);
+    return status;
+}
+
+/* i3d for what is an Inception-V1 by its structure, isotropic for the rest. */
+static enum i3d_status default_recipe(const struct i3d_model *model, const char **name,
+                                      struct i3d_error *error)
+{
     struct i3d_recognition recognition;
     enum i3d_status status = i3d_zoo_recognise(model, &recognition, error);
     if (status)
         return status;
-    options->recipe = recognition.architecture ? "i3d" : "isotropic";
-    if (!recognition.architecture)
+    bool is_inception = recognition.architecture
+        && !strncmp(recognition.architecture->name, "inception_v1", 12);
+    *name = is_inception ? "i3d" : "isotropic";
+    if (!is_inception)
         tool_note("the network is no Inception-V1; taking the recipe isotropic");
     i3d_recognition_free(&recognition);
     return I3D_OK;
@@ -125,6 +190,7 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
     const struct i3d_format *format;
     const struct i3d_dialect *dialect;
     struct i3d_model *flat = NULL, *inflated = NULL;
+    struct i3d_recipe *recipe = NULL;
     enum i3d_status status = tool_format(arguments->out, arguments->to, &format, error);
     if (!status)
         status = tool_dialect(arguments->dialect, &dialect, error);
@@ -135,17 +201,24 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
         i3d_error_hint(error, "write ONNX or safetensors");
         return I3D_USAGE;
     }
+    const char *usual = NULL;
+    if (!status && arguments->recipe)
+        status = load_recipe(arguments->recipe, arguments, &recipe, error);
     if (!status)
         status = tool_read_graph(arguments->in, NULL, &flat, error);
-    if (!status)
-        status = choose_recipe(flat, &arguments->inflate, error);
+    if (!status && !recipe)
+        status = default_recipe(flat, &usual, error);
+    if (!status && usual)
+        status = load_recipe(usual, arguments, &recipe, error);
     if (!status) {
+        arguments->inflate.rules = recipe;
         status = i3d_inflate(flat, &arguments->inflate, &inflated, error);
         if (status)
             i3d_error_file(error, arguments->in);
     }
     if (!status)
         status = tool_write(inflated, arguments->out, format, dialect, error);
+    i3d_recipe_free(recipe);
     i3d_model_free(flat);
     i3d_model_free(inflated);
     return status;

@@ -14,7 +14,7 @@ import families
 import onnx_tools
 from common import i3dconv, require
 
-RECIPES = ["isotropic"]
+RECIPES = ["isotropic", "keep-frames", "framewise"]
 
 
 def values_of(model):
