@@ -152,5 +152,10 @@ int main(int argc, char **argv)
     if (!strcmp(name, "help"))
         return help(argc - 1, argv + 1);
     int command = find_command(name);
-    return command < 0 ? unknown_command(name) : commands[command].run(argc - 1, argv + 1);
+    if (command < 0)
+        return unknown_command(name);
+    struct i3d_error error;
+    if (tool_load_dialects(&error))
+        return tool_fail(&error);
+    return commands[command].run(argc - 1, argv + 1);
 }

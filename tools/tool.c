@@ -116,19 +116,43 @@ enum i3d_status tool_format(const char *out, const char *to, const struct i3d_fo
     return i3d_error_hint(error, "say --to with one of %s", names);
 }
 
+enum i3d_status tool_load_dialects(struct i3d_error *error)
+{
+    const char *path = getenv("I3DCONV_DIALECTS");
+    char *folders = path ? strdup(path) : NULL, *rest = NULL;
+    if (path && !folders)
+        return i3d_fail_memory(error);
+    enum i3d_status status = I3D_OK;
+    for (char *folder = folders ? strtok_r(folders, ":", &rest) : NULL; folder && !status;
+         folder = strtok_r(NULL, ":", &rest))
+        status = i3d_dialects_add(folder, NULL, error);
+    free(folders);
+    return status ? i3d_error_hint(error, "I3DCONV_DIALECTS names it") : I3D_OK;
+}
+
 enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialect,
                              struct i3d_error *error)
 {
+    size_t length = name ? strlen(name) : 0;
+    bool is_file = name && (strchr(name, '/')
+                            || (length > 4 && !strcmp(name + length - 4, ".tsv")));
+    *dialect = NULL;
+    if (is_file) {
+        enum i3d_status status = i3d_dialects_add(name, dialect, error);
+        return status || *dialect ? status
+                                  : i3d_fail(error, I3D_USAGE, "there is no table in %s", name);
+    }
     *dialect = name ? i3d_dialect_by_name(name) : NULL;
     if (*dialect || !name)
         return I3D_OK;
-    const struct i3d_dialect *all = i3d_dialects();
+    const struct i3d_dialect *const *all = i3d_dialects();
     if (!all)
         return i3d_fail_memory(error);
-    char names[256] = "";
-    for (; all->name; all++) {
+    char names[400] = "";
+    for (; *all; all++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", all->name);
+        if (i3d_dialect_by_name((*all)->name) == *all)
+            snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", (*all)->name);
     }
     return i3d_fail(error, I3D_USAGE, "there is no dialect %s; the dialects are %s", name, names);
 }
@@ -159,32 +183,47 @@ static const char *default_dialect(const struct i3d_model *model)
     return model->time_axis >= 0 ? "keras-i3d" : "keras-inception_v1";
 }
 
-enum i3d_status tool_write(const struct i3d_model *model, const char *out,
-                           const struct i3d_format *format, const struct i3d_dialect *dialect,
-                           struct i3d_error *error)
+enum i3d_status tool_name_anew(const struct i3d_model *model, const struct i3d_format *format,
+                               const struct i3d_dialect *dialect,
+                               struct i3d_zoo_changes *changes, struct i3d_model **named,
+                               struct i3d_error *error)
 {
     bool names_anew = dialect || (model->node_count && !format->holds_graph);
     bool binds = !model->node_count && (names_anew || format->needs_graph);
-    struct i3d_model *bound = NULL, *renamed = NULL;
+    struct i3d_model *bound = NULL;
     enum i3d_status status = I3D_OK;
+    *named = NULL;
     if (binds) {
         status = i3d_zoo_bind(model, NULL, &bound, error);
         if (status && model->path)
             i3d_error_file(error, model->path);
-        if (!status)
-            model = bound;
+        if (status || !names_anew) {
+            *named = bound;
+            return status;
+        }
+        model = bound;
     }
-    if (!status && names_anew) {
-        if (!dialect)
-            dialect = i3d_dialect_by_name(default_dialect(model));
-        status = dialect ? i3d_zoo_unbind(model, dialect, &renamed, error)
-                         : i3d_fail_memory(error);
-        if (!status)
-            model = renamed;
-    }
-    if (!status)
-        status = i3d_write_model(model, out, format, error);
+    if (!names_anew)
+        return I3D_OK;
+    if (!dialect)
+        dialect = i3d_dialect_by_name(default_dialect(model));
+    if (!dialect)
+        status = i3d_fail_memory(error);
+    else
+        status = changes ? i3d_zoo_unbind_nearly(model, dialect, changes, named, error)
+                         : i3d_zoo_unbind(model, dialect, named, error);
     i3d_model_free(bound);
-    i3d_model_free(renamed);
+    return status;
+}
+
+enum i3d_status tool_write(const struct i3d_model *model, const char *out,
+                           const struct i3d_format *format, const struct i3d_dialect *dialect,
+                           struct i3d_error *error)
+{
+    struct i3d_model *named;
+    enum i3d_status status = tool_name_anew(model, format, dialect, NULL, &named, error);
+    if (!status)
+        status = i3d_write_model(named ? named : model, out, format, error);
+    i3d_model_free(named);
     return status;
 }

@@ -39,7 +39,10 @@ bool tool_image_size(const char *text, int64_t *height, int64_t *width);
 /* The format of --to, or of out's suffix ("-": safetensors). */
 enum i3d_status tool_format(const char *out, const char *to, const struct i3d_format **format,
                             struct i3d_error *error);
-/* The dialect of that name; null name: null. I3D_USAGE lists the known ones. */
+/* Adds the tables of $I3DCONV_DIALECTS: folders with ":" between them. */
+enum i3d_status tool_load_dialects(struct i3d_error *error);
+/* The dialect of that name, or in that file (a name with a "/" or ending in .tsv);
+ * null name: null. I3D_USAGE lists the known ones. */
 enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialect,
                              struct i3d_error *error);
 
@@ -47,8 +50,15 @@ enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialec
  * null: guessed). */
 enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,
                                 struct i3d_model **model, struct i3d_error *error);
-/* Writes the model. A dialect, or a container that holds weights only, has it
- * named anew first; a container that holds graphs has weights bound first. */
+/* What the container and the dialect, which may be null, make of the model: a
+ * dialect, or a container that holds weights only, has it named anew, a container
+ * that holds graphs has weights bound. *named, the caller's, is null where the model
+ * stays as it is. changes null: nothing may change in what the network computes. */
+enum i3d_status tool_name_anew(const struct i3d_model *model, const struct i3d_format *format,
+                               const struct i3d_dialect *dialect,
+                               struct i3d_zoo_changes *changes, struct i3d_model **named,
+                               struct i3d_error *error);
+/* Names the model anew and writes it. */
 enum i3d_status tool_write(const struct i3d_model *model, const char *out,
                            const struct i3d_format *format, const struct i3d_dialect *dialect,
                            struct i3d_error *error);

@@ -1,5 +1,4 @@
 #include "converters/inflate.h"
-#include "zoo/inception_v1.h"
 #include "zoo/measure.h"
 
 #include <stdio.h>
@@ -99,7 +98,7 @@ enum i3d_status i3d_dialect_graph(const struct i3d_dialect *dialect, int64_t cla
     const struct i3d_architecture *architecture = i3d_architecture_by_name(dialect->architecture);
     const struct i3d_architecture_options options = {
         .classes = classes, .channels = channels, .epsilon = dialect->epsilon,
-        .gamma = i3d_dialect_find(dialect, i3d_inception_units[0], "gamma"),
+        .gamma = i3d_dialect_has_gamma(dialect),
     };
     *graph = NULL;
     if (!architecture)
@@ -111,7 +110,7 @@ enum i3d_status i3d_dialect_graph(const struct i3d_dialect *dialect, int64_t cla
         *graph = flat;
         return status;
     }
-    const struct i3d_inflate_options inflate = { .recipe = "i3d", .stream = I3D_RGB };
+    const struct i3d_inflate_options inflate = { .recipe = dialect->recipe, .stream = I3D_RGB };
     status = i3d_inflate(flat, &inflate, graph, error);
     i3d_model_free(flat);
     return status;
@@ -123,7 +122,8 @@ enum i3d_status i3d_zoo_bind(const struct i3d_model *weights, const struct i3d_d
     *bound = NULL;
     if (weights->node_count)
         return i3d_model_copy(weights, bound, error);
-    enum i3d_status status = dialect ? I3D_OK : i3d_dialect_guess(weights, &dialect, error);
+    enum i3d_status status = dialect ? i3d_dialect_nearest(dialect, weights, &dialect, error)
+                                     : i3d_dialect_guess(weights, &dialect, error);
     if (status)
         return status;
     struct i3d_match match;
@@ -138,8 +138,7 @@ enum i3d_status i3d_zoo_bind(const struct i3d_model *weights, const struct i3d_d
     if (!status)
         status = i3d_dialect_graph(dialect, match.fit.classes, match.fit.channels, &graph, error);
     if (!status)
-        status = bind_all(&match, graph, i3d_dialect_find(dialect, i3d_inception_units[0], "gamma"),
-                          error);
+        status = bind_all(&match, graph, i3d_dialect_has_gamma(dialect), error);
     if (!status && !i3d_dialect_describe(dialect, match.fit.channels, weights, graph))
         status = i3d_fail_memory(error);
     i3d_match_free(&match);

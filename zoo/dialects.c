@@ -1,158 +1,187 @@
 #include "zoo/dialects.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { COLUMNS = 4, MAX_IGNORED = 8, MAX_DIALECTS = 32 };
+enum { MAX_TABLE_SIZE = 4 << 20 };
 
-static enum i3d_status bad_line(const struct i3d_dialect_text *table, int line,
-                                struct i3d_error *error, const char *what)
+/* All dialects, the user's first. It lives as long as the process, as its tables
+ * do. */
+static struct {
+    struct i3d_arena *arena;
+    const struct i3d_dialect **all; /* ended by a null */
+    size_t count;
+    bool ready;
+} known;
+
+/* Puts dialects ahead of the others, or behind them. */
+static bool put_dialects(const struct i3d_dialect *dialects, size_t count, bool ahead)
 {
-    i3d_fail(error, I3D_MALFORMED, "%s", what);
-    return i3d_error_where(error, "dialect %s, line %d", table->name, line);
+    const struct i3d_dialect **all = realloc(known.all, (known.count + count + 1) * sizeof *all);
+    if (!all)
+        return false;
+    size_t at = ahead ? 0 : known.count;
+    memmove(all + at + count, all + at, (known.count - at) * sizeof *all);
+    for (size_t i = 0; i < count; i++)
+        all[at + i] = &dialects[i];
+    known.all = all;
+    known.count += count;
+    all[known.count] = NULL;
+    return true;
 }
 
-static bool set_directive(struct i3d_dialect *dialect, const char *key, const char *value)
+static void parse_built_in(void)
 {
-    static const struct {
-        const char *key;
-        size_t offset;
-    } strings[] = {
-        { "architecture", offsetof(struct i3d_dialect, architecture) },
-        { "layout", offsetof(struct i3d_dialect, layout) },
-        { "prefix", offsetof(struct i3d_dialect, prefix) },
-        { "flow-prefix", offsetof(struct i3d_dialect, flow_prefix) },
-        { "counter", offsetof(struct i3d_dialect, counter) },
-    };
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
-        if (!strcmp(key, strings[i].key)) {
-            *(const char **)((char *)dialect + strings[i].offset) = value;
-            return true;
-        }
+    known.arena = i3d_arena_new();
+    bool good = known.arena;
+    for (const struct i3d_dialect_text *text = i3d_dialect_texts; good && text->name; text++) {
+        struct i3d_dialect *dialects;
+        size_t count;
+        good = !i3d_dialect_parse(text, known.arena, &dialects, &count, NULL)
+            && put_dialects(dialects, count, false);
     }
-    if (!strcmp(key, "epsilon")) {
-        char *end;
-        dialect->epsilon = strtod(value, &end);
-        return !*end && dialect->epsilon > 0;
-    }
-    if (!strcmp(key, "ignore") && dialect->ignored_count < MAX_IGNORED) {
-        dialect->ignored[dialect->ignored_count++] = value;
-        return true;
-    }
-    return false;
+    known.ready = good;
 }
 
-static bool parse_shape(const char *text, struct i3d_dialect_entry *entry)
+const struct i3d_dialect *const *i3d_dialects(void)
 {
-    entry->rank = 0;
-    for (;;) {
-        char *end;
-        errno = 0;
-        long long size = strtoll(text, &end, 10);
-        if (end == text || errno || size <= 0 || entry->rank == I3D_MAX_RANK)
-            return false;
-        entry->dims[entry->rank++] = size;
-        if (!*end)
-            return true;
-        if (*end != 'x')
-            return false;
-        text = end + 1;
-    }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, parse_built_in);
+    return known.ready ? known.all : NULL;
 }
 
-/* Cuts a row in place. */
-static bool parse_row(char *row, struct i3d_dialect_entry *entry)
+/* A whole text file, with a NUL behind it; malloc'ed. */
+static enum i3d_status read_text(const char *path, char **text, struct i3d_error *error)
 {
-    char *columns[COLUMNS];
-    for (int i = 0; i < COLUMNS; i++) {
-        columns[i] = row;
-        size_t length = strcspn(row, "\t");
-        bool last = !row[length];
-        if (!length || last != (i == COLUMNS - 1))
-            return false;
-        row[length] = '\0';
-        row += length + !last;
+    *text = NULL;
+    /* A FIFO in the way should not hang the program. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat about;
+    enum i3d_status status = I3D_OK;
+    if (fd < 0 || fstat(fd, &about))
+        status = i3d_fail_errno(error, "cannot read it");
+    else if (!S_ISREG(about.st_mode) || about.st_size > MAX_TABLE_SIZE)
+        status = i3d_fail(error, I3D_MALFORMED, "a table is a file of at most 4 MiB");
+    size_t size = status ? 0 : (size_t)about.st_size, length = 0;
+    char *bytes = status ? NULL : malloc(size + 1);
+    if (!status && !bytes)
+        status = i3d_fail_memory(error);
+    while (!status && length < size) {
+        ssize_t got = read(fd, bytes + length, size - length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            status = i3d_fail_errno(error, "cannot read it");
+        if (got <= 0)
+            break;
+        length += (size_t)got;
     }
-    entry->unit = columns[0];
-    entry->role = columns[1];
-    entry->name = columns[2];
-    return parse_shape(columns[3], entry);
-}
-
-static size_t count_lines(const char *text)
-{
-    size_t lines = 0;
-    for (; *text; text++)
-        lines += *text == '\n';
-    return lines;
-}
-
-enum i3d_status i3d_dialect_parse(const struct i3d_dialect_text *table, struct i3d_arena *arena,
-                                  struct i3d_dialect *dialect, struct i3d_error *error)
-{
-    char *next = i3d_arena_string(arena, table->text);
-    *dialect = (struct i3d_dialect){ .name = table->name };
-    dialect->ignored = i3d_arena_alloc(arena, MAX_IGNORED, sizeof *dialect->ignored);
-    dialect->entries = i3d_arena_alloc(arena, count_lines(table->text) + 1,
-                                       sizeof *dialect->entries);
-    if (!next || !dialect->ignored || !dialect->entries)
-        return i3d_fail_memory(error);
-    bool in_rows = false;
-    for (int line = 1; *next; line++) {
-        char *text = next;
-        next = strchrnul(text, '\n');
-        if (*next)
-            *next++ = '\0';
-        if (!strncmp(text, "#: ", 3)) {
-            char *key = text + 3, *value = strchr(key, ' ');
-            if (!value)
-                return bad_line(table, line, error, "a directive without a value");
-            *value++ = '\0';
-            if (!set_directive(dialect, key, value))
-                return bad_line(table, line, error, "a directive that is not known");
-        } else if (*text != '#' && !in_rows) {
-            in_rows = true; /* the columns' names */
-        } else if (*text != '#') {
-            if (!parse_row(text, &dialect->entries[dialect->entry_count++]))
-                return bad_line(table, line, error, "not unit, role, name and shape");
-        }
+    if (fd >= 0)
+        close(fd);
+    if (!status && memchr(bytes, 0, length))
+        status = i3d_fail(error, I3D_MALFORMED, "there is a NUL in it");
+    if (status) {
+        free(bytes);
+        return i3d_error_file(error, path);
     }
-    if (!dialect->architecture || !dialect->layout || !dialect->entry_count)
-        return bad_line(table, 1, error, "architecture, layout or rows are missing");
-    dialect->spatial_axes = (int)strlen(dialect->layout) - 2;
+    bytes[length] = '\0';
+    *text = bytes;
     return I3D_OK;
 }
 
-static struct i3d_dialect all_dialects[MAX_DIALECTS + 1];
-static bool all_parsed;
-
-/* The arena lives as long as the process, as the table does. */
-static void parse_all(void)
+static enum i3d_status add_file(const char *path, const struct i3d_dialect **added,
+                                struct i3d_error *error)
 {
-    static struct i3d_arena *arena;
-    arena = i3d_arena_new();
-    for (int i = 0; arena && i < MAX_DIALECTS && i3d_dialect_texts[i].name; i++)
-        if (i3d_dialect_parse(&i3d_dialect_texts[i], arena, &all_dialects[i], NULL))
-            return;
-    all_parsed = arena != NULL;
+    char *text, name[256];
+    enum i3d_status status = read_text(path, &text, error);
+    if (status)
+        return status;
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    snprintf(name, sizeof name, "%.*s", dot && dot > base ? (int)(dot - base) : 255, base);
+    struct i3d_dialect *dialects;
+    size_t count;
+    status = i3d_dialect_parse(&(struct i3d_dialect_text){ name, text }, known.arena, &dialects,
+                               &count, error);
+    free(text);
+    if (!status && !put_dialects(dialects, count, true))
+        status = i3d_fail_memory(error);
+    if (status)
+        return i3d_error_file(error, path);
+    *added = dialects;
+    return I3D_OK;
 }
 
-const struct i3d_dialect *i3d_dialects(void)
+static int is_table(const struct dirent *entry)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, parse_all);
-    return all_parsed ? all_dialects : NULL;
+    return *entry->d_name != '.' && !fnmatch("*.tsv", entry->d_name, 0);
+}
+
+static enum i3d_status add_folder(const char *path, const struct i3d_dialect **added,
+                                  struct i3d_error *error)
+{
+    struct dirent **entries;
+    int count = scandir(path, &entries, is_table, alphasort);
+    if (count < 0) {
+        i3d_fail_errno(error, "cannot list it");
+        return i3d_error_file(error, path);
+    }
+    enum i3d_status status = I3D_OK;
+    for (int i = 0; i < count; i++) {
+        char *file = NULL;
+        if (!status && asprintf(&file, "%s/%s", path, entries[i]->d_name) < 0) {
+            file = NULL;
+            status = i3d_fail_memory(error);
+        }
+        if (!status)
+            status = add_file(file, added, error);
+        free(file);
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+enum i3d_status i3d_dialects_add(const char *path, const struct i3d_dialect **added,
+                                 struct i3d_error *error)
+{
+    const struct i3d_dialect *last = NULL;
+    struct i3d_error unwanted;
+    error = error ? error : &unwanted;
+    if (!i3d_dialects())
+        return i3d_fail_memory(error);
+    struct stat about;
+    bool is_folder = !stat(path, &about) && S_ISDIR(about.st_mode);
+    enum i3d_status status = is_folder ? add_folder(path, &last, error)
+                                       : add_file(path, &last, error);
+    if (added)
+        *added = last;
+    return status;
 }
 
 const struct i3d_dialect *i3d_dialect_by_name(const char *name)
 {
-    for (const struct i3d_dialect *dialect = i3d_dialects(); dialect && dialect->name; dialect++)
-        if (!strcmp(dialect->name, name))
-            return dialect;
+    const struct i3d_dialect *const *all = i3d_dialects();
+    for (; all && *all; all++)
+        if (!strcmp((*all)->name, name))
+            return *all;
     return NULL;
+}
+
+const struct i3d_dialect *i3d_dialect_for(const struct i3d_dialect *dialect,
+                                          const char *architecture)
+{
+    while (dialect && strcmp(dialect->architecture, architecture))
+        dialect = dialect->sibling;
+    return dialect;
 }
 
 bool i3d_dialect_ignores(const struct i3d_dialect *dialect, const char *name)
@@ -172,6 +201,17 @@ const struct i3d_dialect_entry *i3d_dialect_find(const struct i3d_dialect *diale
     return NULL;
 }
 
+bool i3d_dialect_has_gamma(const struct i3d_dialect *dialect)
+{
+    return i3d_dialect_find(dialect, dialect->first, "gamma");
+}
+
+int i3d_dialect_rank(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry)
+{
+    bool is_classifier = !strcmp(entry->unit, dialect->classifier);
+    return entry->rank ? entry->rank : is_classifier ? 2 : dialect->spatial_axes + 2;
+}
+
 void i3d_dialect_axes(const struct i3d_dialect *dialect, int rank, char axes[I3D_MAX_RANK + 1])
 {
     int count = 0;
@@ -179,6 +219,11 @@ void i3d_dialect_axes(const struct i3d_dialect *dialect, int rank, char axes[I3D
         if (rank > 2 || *axis == 'O' || *axis == 'I')
             axes[count++] = *axis;
     axes[count] = '\0';
+}
+
+static const char *stream_name(int64_t channels)
+{
+    return channels == 2 ? "flow" : "rgb";
 }
 
 bool i3d_dialect_describe(const struct i3d_dialect *dialect, int64_t channels,
@@ -190,5 +235,75 @@ bool i3d_dialect_describe(const struct i3d_dialect *dialect, int64_t channels,
             good &= i3d_set_metadata(model, from->metadata[i].key, from->metadata[i].value);
     return good && i3d_set_metadata(model, "i3dconv.dialect", dialect->name)
         && i3d_set_metadata(model, "i3dconv.architecture", dialect->architecture)
-        && i3d_set_metadata(model, "i3dconv.stream", channels == 2 ? "flow" : "rgb");
+        && i3d_set_metadata(model, "i3dconv.stream", stream_name(channels));
+}
+
+/* What fills the placeholders of a table's texts. */
+struct filling {
+    const char *file, *architecture;
+    int64_t classes, channels;
+};
+
+static bool is_key(const char *text, size_t length, const char *key)
+{
+    return length == strlen(key) && !memcmp(text, key, length);
+}
+
+static void put_part(FILE *out, const char *text, size_t length, const struct filling *filling)
+{
+    const char *architecture = filling->architecture;
+    if (is_key(text, length, "{classes}")) {
+        fprintf(out, "%lld", (long long)filling->classes);
+    } else if (is_key(text, length, "{channels}")) {
+        fprintf(out, "%lld", (long long)filling->channels);
+    } else if (is_key(text, length, "{stream}")) {
+        fputs(stream_name(filling->channels), out);
+    } else if (is_key(text, length, "{scope}")) { /* as Sonnet's streams are called */
+        fputs(filling->channels == 2 ? "Flow" : "RGB", out);
+    } else if (is_key(text, length, "{depth}")) {
+        fputs(architecture + strcspn(architecture, "0123456789"), out);
+    } else if (is_key(text, length, "{architecture}")) {
+        fputs(architecture, out);
+    } else if (is_key(text, length, "{file}")) {
+        fputc('"', out);
+        for (const char *at = filling->file; *at; at++)
+            fprintf(out, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+        fputc('"', out);
+    } else {
+        fwrite(text, 1, length, out);
+    }
+}
+
+static void put_filled(FILE *out, const char *text, const struct filling *filling)
+{
+    while (*text) {
+        size_t length = strcspn(text + 1, "{}") + 1;
+        length += *text == '{' && text[length] == '}';
+        put_part(out, text, length, filling);
+        text += length;
+    }
+}
+
+char *i3d_dialect_load_text(const struct i3d_dialect *dialect, const char *container,
+                            const char *file, int64_t classes, int64_t channels)
+{
+    const struct i3d_dialect_loader *loader = NULL;
+    for (size_t i = 0; i < dialect->loader_count && !loader; i++)
+        if (!strcmp(dialect->loaders[i].container, container))
+            loader = &dialect->loaders[i];
+    char *text = NULL;
+    size_t size;
+    FILE *out = loader && dialect->model ? open_memstream(&text, &size) : NULL;
+    if (!out)
+        return NULL;
+    const struct filling filling = { file, dialect->architecture, classes, channels };
+    put_filled(out, dialect->model, &filling);
+    fputs("; ", out);
+    put_filled(out, loader->statement, &filling);
+    bool good = !ferror(out);
+    if (fclose(out) || !good) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }

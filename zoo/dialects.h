@@ -1,8 +1,10 @@
-/* The tables of names that the library carries. A table is a .tsv file of
- * zoo/dialects/: lines of prose that start with "# ", lines "#: key value", a
- * line that names the columns, and one row per parameter. The keys:
+/* The tables of names: parsing them, and what the functions that bind, rename and
+ * recognise ask of them. A table is a .tsv file: lines of prose that start with
+ * "# ", lines "#: key value", a line that names the columns, and one row per
+ * parameter: unit, role, name, shape, with tabs between. The keys:
  *
- *   architecture  name of the 2D architecture
+ *   architecture  names of the 2D architectures; one dialect comes of each
+ *   recipe        what inflates them (i3d), where layout has a D
  *   layout        of kernels, a letter per axis: O, I, D, H, W
  *   epsilon       of BatchNorm
  *   prefix        start of names that a file may lack, or have another instead
@@ -10,8 +12,17 @@
  *   ignore        shell pattern of names that hold no parameter; may be repeated
  *   counter       last part of the name of an int64 scalar beside every mean:
  *                 how many batches went into it, which PyTorch wants to find
+ *   model         how the codebase makes the network, for people; {classes},
+ *                 {channels}, {stream}, {scope}, {depth}, {architecture}
+ *                 are filled in
+ *   load          a container and a statement that loads such a file, where {file}
+ *                 is its name in quotes; may be repeated
  *
- * A table without gammas is of a codebase whose BatchNorms have no scale. */
+ * A * in a unit stands for any number, one in the name for the same number; such
+ * rows are put in the order of the architecture's units. The shape * is the
+ * architecture's. A table without gammas is of a codebase whose BatchNorms have no
+ * scale. Tables of users are not trusted: what the architecture does not have is
+ * refused. */
 #pragma once
 
 #include "model/arena.h"
@@ -24,9 +35,10 @@ struct i3d_dialect_text {
 /* Generated from the tables; ended by an entry without a name. */
 extern const struct i3d_dialect_text i3d_dialect_texts[];
 
-/* Reads one table; strings and arrays are put into arena. */
+/* Reads one table: count dialects, one an architecture. All is put into arena. */
 enum i3d_status i3d_dialect_parse(const struct i3d_dialect_text *table, struct i3d_arena *arena,
-                                  struct i3d_dialect *dialect, struct i3d_error *error);
+                                  struct i3d_dialect **dialects, size_t *count,
+                                  struct i3d_error *error);
 
 /* Whether a tensor of that name is known to hold no parameter. */
 bool i3d_dialect_ignores(const struct i3d_dialect *dialect, const char *name);
@@ -34,6 +46,17 @@ bool i3d_dialect_ignores(const struct i3d_dialect *dialect, const char *name);
 /* The entry of that unit and role, or null. */
 const struct i3d_dialect_entry *i3d_dialect_find(const struct i3d_dialect *dialect,
                                                  const char *unit, const char *role);
+
+/* Whether the codebase's BatchNorms have a scale. */
+bool i3d_dialect_has_gamma(const struct i3d_dialect *dialect);
+
+/* The sibling for that architecture, or null. */
+const struct i3d_dialect *i3d_dialect_for(const struct i3d_dialect *dialect,
+                                          const char *architecture);
+
+/* Axes of an entry's kernel; the classifier of a table that leaves its shape open
+ * is a matrix. */
+int i3d_dialect_rank(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry);
 
 /* A letter per axis of a kernel of that rank; a matrix has O and I in the order
  * in which the kernels have them. */

@@ -1,11 +1,13 @@
-#include "zoo/inception_v1.h"
+#include "zoo/structure.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One of the two graphs with the shapes that it takes for the input at hand. */
 struct side {
-    const struct i3d_inception *found;
+    const struct i3d_structure *found;
     const struct i3d_shapes *shapes;
 };
 
@@ -131,34 +133,82 @@ static const char *describe(const struct i3d_window *window, char *text, size_t 
     return text;
 }
 
-static enum i3d_status compare_layer(const struct side *from, const struct side *to,
-                                     int64_t position, int64_t target, const char *name,
-                                     struct i3d_error *error)
+__attribute__((format(printf, 3, 4)))
+static enum i3d_status note_change(struct i3d_zoo_changes *changes, struct i3d_error *error,
+                                   const char *format, ...)
 {
+    char **lines = realloc(changes->lines, (changes->count + 1) * sizeof *lines);
+    if (!lines)
+        return i3d_fail_memory(error);
+    changes->lines = lines;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&lines[changes->count], format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return i3d_fail_memory(error);
+    changes->count++;
+    return I3D_OK;
+}
+
+void i3d_zoo_changes_free(struct i3d_zoo_changes *changes)
+{
+    for (size_t i = 0; i < changes->count; i++)
+        free(changes->lines[i]);
+    free(changes->lines);
+    *changes = (struct i3d_zoo_changes){ 0 };
+}
+
+/* Whether the windows are as large and as many, and only lie elsewhere. */
+static bool nearly_same_windows(const struct i3d_window *a, const struct i3d_window *b)
+{
+    bool same = true;
+    for (int k = 0; k < a->axes; k++)
+        same = same && a->kernel[k] == b->kernel[k] && a->stride[k] == b->stride[k]
+            && a->dilation[k] == b->dilation[k] && a->out[k] == b->out[k]
+            && a->in[k] == b->in[k];
+    return same;
+}
+
+struct comparison {
+    struct side from, to;
+    struct i3d_zoo_changes *changes; /* or null: nothing may change */
+};
+
+static enum i3d_status compare_layer(const struct comparison *comparison, int64_t position,
+                                     int64_t target, const char *name, struct i3d_error *error)
+{
+    const struct side *from = &comparison->from, *to = &comparison->to;
     const struct i3d_node *ours = node_at(from, position), *theirs = node_at(to, target);
     struct i3d_window our_window, their_window;
     enum i3d_status status = window_of(from, ours, &our_window, error);
     if (!status)
         status = window_of(to, theirs, &their_window, error);
+    if (status)
+        return i3d_error_where(error, "%s", name);
     bool is_average = !i3d_is(ours, "Conv") && !i3d_is(ours, "MaxPool");
-    if (!status && same_windows(&our_window, &their_window, is_average)
-        && (!is_average
-            || i3d_int(ours, "count_include_pad", 0) == i3d_int(theirs, "count_include_pad", 0)))
+    bool counts_alike = !is_average
+        || i3d_int(ours, "count_include_pad", 0) == i3d_int(theirs, "count_include_pad", 0);
+    if (counts_alike && same_windows(&our_window, &their_window, is_average))
         return I3D_OK;
-    if (!status) {
-        char here[260], there[260];
-        i3d_fail(error, I3D_UNSUPPORTED, "the file has %s, the dialect's code %s: it would "
-                 "compute something else from the same weights",
-                 describe(&our_window, here, sizeof here),
-                 describe(&their_window, there, sizeof there));
-        i3d_error_hint(error, "ONNX and safetensors keep the graph as it is");
-    }
+    char here[260], there[260];
+    describe(&our_window, here, sizeof here);
+    describe(&their_window, there, sizeof there);
+    bool nearly = nearly_same_windows(&our_window, &their_window);
+    if (nearly && comparison->changes)
+        return note_change(comparison->changes, error, "%s: %s becomes %s", name, here, there);
+    i3d_fail(error, I3D_UNSUPPORTED, "the file has %s, the dialect's code %s: it would "
+             "compute something else from the same weights", here, there);
+    i3d_error_hint(error, nearly ? "only the pads differ: --approximate accepts that; ONNX and "
+                                   "safetensors keep the graph as it is"
+                                 : "ONNX and safetensors keep the graph as it is");
     return i3d_error_where(error, "%s", name);
 }
 
-static enum i3d_status compare_lrn(const struct side *from, const struct side *to, int number,
+static enum i3d_status compare_lrn(const struct comparison *comparison, int number,
                                    struct i3d_error *error)
 {
+    const struct side *from = &comparison->from, *to = &comparison->to;
     static const char *const behind[I3D_LRNS] = { "MaxPool_2a_3x3", "Conv_2c_3x3" };
     int64_t ours = from->found->lrns[number], theirs = to->found->lrns[number];
     bool same = (ours == I3D_NOWHERE) == (theirs == I3D_NOWHERE);
@@ -176,35 +226,58 @@ static enum i3d_status compare_lrn(const struct side *from, const struct side *t
     return i3d_error_where(error, "%s", behind[number]);
 }
 
-static enum i3d_status compare_all(const struct side *from, const struct side *to,
-                                   struct i3d_error *error)
+/* The sizes of a kernel in height and width, where the layer is a convolution. */
+static int64_t kernel_size(const struct side *side, int64_t layer)
 {
-    const struct i3d_inception *ours = from->found, *theirs = to->found;
-    if (ours->wide_kernel != theirs->wide_kernel) {
+    const struct i3d_node *node = node_at(side, layer);
+    const struct i3d_shape *weight = i3d_shape_of(side->shapes, node->inputs[1]);
+    return i3d_is(node, "Conv") && weight->rank > 2 ? weight->dims[weight->rank - 1] : 1;
+}
+
+/* Kernels that are larger elsewhere say more than the windows that come of them. */
+static enum i3d_status compare_kernels(const struct comparison *comparison,
+                                       struct i3d_error *error)
+{
+    const struct i3d_structure *ours = comparison->from.found, *theirs = comparison->to.found;
+    for (size_t i = 0; i < ours->unit_count; i++) {
+        long long here = kernel_size(&comparison->from, ours->layers[i]);
+        long long there = kernel_size(&comparison->to, theirs->layers[i]);
+        if (here == there)
+            continue;
         i3d_fail(error, I3D_UNSUPPORTED, "the file has %lldx%lld kernels, the dialect %lldx%lld",
-                 (long long)ours->wide_kernel, (long long)ours->wide_kernel,
-                 (long long)theirs->wide_kernel, (long long)theirs->wide_kernel);
-        return i3d_error_where(error, "%s", i3d_inception_units[I3D_STEM_UNITS + 4]);
+                 here, here, there, there);
+        return i3d_error_where(error, "%s", ours->units[i]);
     }
+    return I3D_OK;
+}
+
+static enum i3d_status compare_all(const struct comparison *comparison, struct i3d_error *error)
+{
+    const struct i3d_structure *ours = comparison->from.found, *theirs = comparison->to.found;
+    if (ours->pool_count != theirs->pool_count)
+        return i3d_fail(error, I3D_UNSUPPORTED, "the file has %zu max pools, the dialect's code "
+                        "%zu", ours->pool_count, theirs->pool_count);
+    enum i3d_status status = compare_kernels(comparison, error);
     /* What changes the size of the map comes first: it is the cause of what follows. */
-    enum i3d_status status = compare_layer(from, to, ours->layers[0], theirs->layers[0],
-                                           i3d_inception_units[0], error);
-    for (int i = 0; i < I3D_MAX_POOLS && !status; i++)
-        status = compare_layer(from, to, ours->max_pools[i], theirs->max_pools[i],
-                               i3d_inception_pools[i], error);
-    for (int i = 1; i < I3D_LOGITS && !status; i++)
-        status = compare_layer(from, to, ours->layers[i], theirs->layers[i],
-                               i3d_inception_units[i], error);
+    if (!status)
+        status = compare_layer(comparison, ours->layers[0], theirs->layers[0], ours->units[0],
+                               error);
+    for (size_t i = 0; i < ours->pool_count && !status; i++)
+        status = compare_layer(comparison, ours->max_pools[i], theirs->max_pools[i],
+                               ours->pools[i], error);
+    for (size_t i = 1; i + 1 < ours->unit_count && !status; i++)
+        status = compare_layer(comparison, ours->layers[i], theirs->layers[i], ours->units[i],
+                               error);
     for (int i = 0; i < I3D_LRNS && !status; i++)
-        status = compare_lrn(from, to, i, error);
+        status = compare_lrn(comparison, i, error);
     if (status)
         return status;
-    return compare_layer(from, to, ours->average_pool, theirs->average_pool,
-                         "Logits/AvgPool_0a_7x7", error);
+    return compare_layer(comparison, ours->average_pool, theirs->average_pool,
+                         "the average pool ahead of the classifier", error);
 }
 
 /* The input that the first convolution reads, with what is open filled in. */
-static enum i3d_status input_shape(const struct i3d_inception *from, struct i3d_shape *shape,
+static enum i3d_status input_shape(const struct i3d_structure *from, struct i3d_shape *shape,
                                    struct i3d_error *error)
 {
     const struct side side = { from, NULL };
@@ -219,7 +292,7 @@ static enum i3d_status input_shape(const struct i3d_inception *from, struct i3d_
         i3d_fail(error, I3D_UNSUPPORTED, "the graph's inputs are prepared%s%.60s before it reads "
                  "them, which weights cannot carry", before ? " by " : "",
                  before ? before->op_type : "");
-        return i3d_error_where(error, "%s", i3d_inception_units[0]);
+        return i3d_error_where(error, "%s", from->units[0]);
     }
     const struct i3d_value *input = &from->model->inputs[position];
     const int64_t open[] = { 1, from->channels, 64, 224, 224 };
@@ -232,8 +305,9 @@ static enum i3d_status input_shape(const struct i3d_inception *from, struct i3d_
     return I3D_OK;
 }
 
-enum i3d_status i3d_inception_compare(const struct i3d_inception *from,
-                                      const struct i3d_inception *to, struct i3d_error *error)
+enum i3d_status i3d_structure_compare(const struct i3d_structure *from,
+                                      const struct i3d_structure *to,
+                                      struct i3d_zoo_changes *changes, struct i3d_error *error)
 {
     struct i3d_shape input;
     struct i3d_shapes *ours = NULL, *theirs = NULL;
@@ -243,7 +317,8 @@ enum i3d_status i3d_inception_compare(const struct i3d_inception *from,
     if (!status)
         status = i3d_infer_shapes(to->model, to->index, &input, 1, &theirs, error);
     if (!status)
-        status = compare_all(&(struct side){ from, ours }, &(struct side){ to, theirs }, error);
+        status = compare_all(&(struct comparison){ { from, ours }, { to, theirs }, changes },
+                             error);
     i3d_shapes_free(ours);
     i3d_shapes_free(theirs);
     return status;

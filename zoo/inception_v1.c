@@ -1,5 +1,7 @@
 #include "zoo/inception_v1.h"
 
+#include "zoo/builder.h"
+
 #include <string.h>
 
 /* Szegedy et al. 2014 (arXiv 1409.4842), table 1; unit names after TF-Slim's. */
@@ -17,7 +19,7 @@ const char *const i3d_inception_units[I3D_UNITS] = {
     BLOCK_UNITS("5c"), "Logits/Conv_0c_1x1",
 };
 
-const char *const i3d_inception_pools[I3D_MAX_POOLS] = {
+const char *const i3d_inception_pools[I3D_POOLS] = {
     "MaxPool_2a_3x3", "MaxPool_3a_3x3", "MaxPool_4a_3x3", "MaxPool_5a_2x2",
     BLOCK_POOL("3b"), BLOCK_POOL("3c"), BLOCK_POOL("4b"), BLOCK_POOL("4c"), BLOCK_POOL("4d"),
     BLOCK_POOL("4e"), BLOCK_POOL("4f"), BLOCK_POOL("5b"), BLOCK_POOL("5c"),
@@ -56,144 +58,66 @@ int i3d_inception_pool_before(int block)
     return block == 0 ? 1 : block == 2 ? 2 : block == 7 ? 3 : -1;
 }
 
-/* A graph under construction. Names of values are those of the nodes that make
- * them; null stands for a value that could not be made, and everything built on
- * it is null too, so that one check at the end is enough. */
-struct builder {
-    struct i3d_model *model;
+/* The variant's graph under construction. */
+struct inception {
+    struct i3d_builder to;
     const struct i3d_inception_variant *variant;
-    double epsilon;
-    bool gamma;
 };
 
-static const char *join(struct builder *b, const char *unit, const char *part)
+static enum i3d_padding padding(const struct inception *b)
 {
-    return i3d_arena_printf(b->model->arena, "%s/%s", unit, part);
-}
-
-/* A parameter with a shape but no values yet; its name. */
-static const char *parameter(struct builder *b, const char *unit, const char *role, int rank,
-                             const int64_t *dims)
-{
-    const char *name = join(b, unit, role);
-    struct i3d_tensor *tensor = name ? i3d_model_add_tensor(b->model) : NULL;
-    if (!tensor)
-        return NULL;
-    tensor->name = name;
-    tensor->dtype = I3D_FLOAT32;
-    tensor->rank = rank;
-    memcpy(tensor->dims, dims, (size_t)rank * sizeof *dims);
-    return name;
-}
-
-static const char *vector(struct builder *b, const char *unit, const char *role, int64_t count)
-{
-    return parameter(b, unit, role, 1, &count);
-}
-
-static const char *ones(struct builder *b, const char *unit, const char *role, int64_t count)
-{
-    const float one = 1;
-    const char *name = join(b, unit, role);
-    struct i3d_source *source = i3d_source_fill(&one, sizeof one, (uint64_t)count * sizeof one);
-    if (name && !i3d_model_put_tensor(b->model, name, I3D_FLOAT32, 1, &count, source, NULL))
-        return name;
-    if (!name)
-        i3d_source_release(source);
-    return NULL;
-}
-
-static struct i3d_node *put(struct builder *b, const char *op_type, const char *name,
-                            const char *output, const char *const *inputs)
-{
-    if (!name || !output)
-        return NULL;
-    return i3d_model_put_node(b->model, op_type, name, inputs, (const char *[]){ output, NULL });
-}
-
-/* A square window on a Conv or pool. */
-static bool set_window(struct builder *b, struct i3d_node *node, int64_t kernel, int64_t stride,
-                       bool pads, bool ceil_mode)
-{
-    const int64_t sizes[] = { kernel, kernel }, strides[] = { stride, stride };
-    const int64_t pad = (kernel - 1) / 2, all_pads[] = { pad, pad, pad, pad };
-    if (!node || !i3d_set_ints(b->model, node, "kernel_shape", sizes, 2)
-        || !i3d_set_ints(b->model, node, "strides", strides, 2))
-        return false;
-    if (b->variant->same_padding)
-        return i3d_set_string(b->model, node, "auto_pad", "SAME_UPPER");
-    return (!pads || i3d_set_ints(b->model, node, "pads", all_pads, 4))
-        && (!ceil_mode || i3d_set_int(b->model, node, "ceil_mode", 1));
-}
-
-static const char *batch_norm(struct builder *b, const char *unit, const char *input,
-                              int64_t channels)
-{
-    const char *output = join(b, unit, "BatchNorm");
-    const char *inputs[] = {
-        input,
-        b->gamma ? vector(b, unit, "gamma", channels) : ones(b, unit, "gamma", channels),
-        vector(b, unit, "beta", channels),
-        vector(b, unit, "mean", channels),
-        vector(b, unit, "variance", channels),
-        NULL,
-    };
-    for (int i = 0; i < 5; i++)
-        if (!inputs[i])
-            return NULL;
-    struct i3d_node *node = put(b, "BatchNormalization", output, output, inputs);
-    return node && i3d_set_float(b->model, node, "epsilon", (float)b->epsilon) ? output : NULL;
-}
-
-static const char *relu(struct builder *b, const char *unit, const char *input)
-{
-    const char *output = join(b, unit, "Relu");
-    return put(b, "Relu", output, output, (const char *[]){ input, NULL }) ? output : NULL;
+    return b->variant->same_padding ? I3D_PADS_SAME : I3D_PADS_HALF;
 }
 
 /* Conv, BatchNormalization where the variant has it, Relu. */
-static const char *convolution(struct builder *b, int number, const char *input,
+static const char *convolution(struct inception *b, int number, const char *input,
                                int64_t in_channels, int64_t kernel, int64_t stride)
 {
     const char *unit = i3d_inception_units[number];
     int64_t channels = i3d_inception_channels[number];
+    if (b->variant->batch_norm) {
+        const char *value = i3d_build_normed_conv(&b->to, unit, input, in_channels, channels,
+                                                  kernel, stride, padding(b));
+        return i3d_build_relu(&b->to, unit, value);
+    }
     const int64_t dims[] = { channels, in_channels, kernel, kernel };
-    bool biased = !b->variant->batch_norm;
-    const char *weight = parameter(b, unit, "weight", 4, dims);
-    const char *bias = biased ? vector(b, unit, "bias", channels) : NULL;
-    if (!input || !weight || (biased && !bias))
+    const char *weight = input ? i3d_build_parameter(&b->to, unit, "weight", 4, dims) : NULL;
+    const char *bias = weight ? i3d_build_vector(&b->to, unit, "bias", channels) : NULL;
+    if (!bias)
         return NULL;
-    struct i3d_node *node = put(b, "Conv", unit, unit,
-                                (const char *[]){ input, weight, bias, NULL });
-    if (!set_window(b, node, kernel, stride, true, false))
-        return NULL;
-    const char *output = biased ? unit : batch_norm(b, unit, unit, channels);
-    return output ? relu(b, unit, output) : NULL;
+    struct i3d_node *node = i3d_build_node(&b->to, "Conv", unit, unit,
+                                           (const char *[]){ input, weight, bias, NULL });
+    return i3d_build_window(&b->to, node, kernel, stride, padding(b))
+        ? i3d_build_relu(&b->to, unit, unit) : NULL;
 }
 
-static const char *max_pool(struct builder *b, const char *name, const char *input,
+static const char *max_pool(struct inception *b, const char *name, const char *input,
                             int64_t kernel, int64_t stride)
 {
-    if (!input)
-        return NULL;
-    struct i3d_node *node = put(b, "MaxPool", name, name, (const char *[]){ input, NULL });
     /* Pools of stride 2 reach over the end instead of being padded in front. */
-    return set_window(b, node, kernel, stride, stride == 1, b->variant->ceil_mode) ? name : NULL;
+    bool same = b->variant->same_padding, steps = stride > 1;
+    return i3d_build_max_pool(&b->to, name, input, kernel, stride,
+                              same                      ? I3D_PADS_SAME
+                                  : !steps              ? I3D_PADS_HALF
+                                  : b->variant->ceil_mode ? I3D_PADS_PARTIAL
+                                                          : I3D_PADS_NONE);
 }
 
 /* Across 5 channels (Krizhevsky et al. 2012), as GoogLeNet's prototxt has it. */
-static const char *lrn(struct builder *b, const char *name, const char *input)
+static const char *lrn(struct inception *b, const char *name, const char *input)
 {
     if (!b->variant->lrn || !input)
         return input;
-    struct i3d_node *node = put(b, "LRN", name, name, (const char *[]){ input, NULL });
-    bool good = node && i3d_set_int(b->model, node, "size", 5)
-        && i3d_set_float(b->model, node, "alpha", 1e-4f)
-        && i3d_set_float(b->model, node, "beta", 0.75f);
+    struct i3d_model *model = b->to.model;
+    struct i3d_node *node = i3d_build_node(&b->to, "LRN", name, name,
+                                           (const char *[]){ input, NULL });
+    bool good = node && i3d_set_int(model, node, "size", 5)
+        && i3d_set_float(model, node, "alpha", 1e-4f)
+        && i3d_set_float(model, node, "beta", 0.75f);
     return good ? name : NULL;
 }
 
-static const char *block(struct builder *b, int number, const char *input, int64_t *channels)
+static const char *block(struct inception *b, int number, const char *input, int64_t *channels)
 {
     int first = I3D_STEM_UNITS + number * I3D_BLOCK_UNITS;
     const int64_t *made = i3d_inception_channels + first;
@@ -209,12 +133,12 @@ static const char *block(struct builder *b, int number, const char *input, int64
         if (!branches[i])
             return NULL;
     *channels = made[0] + made[2] + made[4] + made[5];
-    const char *output = join(b, i3d_inception_blocks[number], "Concat");
-    struct i3d_node *node = put(b, "Concat", output, output, branches);
-    return node && i3d_set_int(b->model, node, "axis", 1) ? output : NULL;
+    const char *output = i3d_build_join(&b->to, i3d_inception_blocks[number], "Concat");
+    struct i3d_node *node = i3d_build_node(&b->to, "Concat", output, output, branches);
+    return node && i3d_set_int(b->to.model, node, "axis", 1) ? output : NULL;
 }
 
-static const char *stem(struct builder *b, const char *input, int64_t channels)
+static const char *stem(struct inception *b, const char *input, int64_t channels)
 {
     const char *value = convolution(b, 0, input, channels, 7, 2);
     value = lrn(b, "LRN_2a", max_pool(b, i3d_inception_pools[0], value, 3, 2));
@@ -222,64 +146,41 @@ static const char *stem(struct builder *b, const char *input, int64_t channels)
     return lrn(b, "LRN_2c", convolution(b, 2, value, i3d_inception_channels[1], 3, 1));
 }
 
-static const char *head_pool(struct builder *b, const char *input)
+static const char *head_pool(struct inception *b, const char *input)
 {
     static const int64_t kernel[] = { 7, 7 }, strides[] = { 1, 1 }, pads[] = { 0, 0, 1, 1 };
     const char *name = "Logits/AvgPool_0a_7x7";
     bool global = b->variant->head == I3D_HEAD_GLOBAL_POOL;
-    struct i3d_node *node = put(b, global ? "GlobalAveragePool" : "AveragePool", name, name,
+    struct i3d_node *node = i3d_build_node(&b->to, global ? "GlobalAveragePool" : "AveragePool", name, name,
                                 (const char *[]){ input, NULL });
     if (!node || global)
         return node ? name : NULL;
-    bool good = i3d_set_ints(b->model, node, "kernel_shape", kernel, 2)
-        && i3d_set_ints(b->model, node, "strides", strides, 2)
+    bool good = i3d_set_ints(b->to.model, node, "kernel_shape", kernel, 2)
+        && i3d_set_ints(b->to.model, node, "strides", strides, 2)
         && (b->variant->head == I3D_HEAD_PADDED_POOL
-                ? i3d_set_ints(b->model, node, "pads", pads, 4)
-                : i3d_set_string(b->model, node, "auto_pad", "VALID"));
+                ? i3d_set_ints(b->to.model, node, "pads", pads, 4)
+                : i3d_set_string(b->to.model, node, "auto_pad", "VALID"));
     return good ? name : NULL;
 }
 
 /* The classifier: a 1×1 convolution in TF-Slim, a matrix elsewhere. */
-static bool head(struct builder *b, const char *input, int64_t channels, int64_t classes)
+static bool head(struct inception *b, const char *input, int64_t channels, int64_t classes)
 {
     const char *unit = i3d_inception_units[I3D_LOGITS], *axes = "Logits/SpatialSqueeze/axes";
     const int64_t dims[] = { classes, channels, 1, 1 };
-    bool conv = b->variant->head == I3D_HEAD_CONV;
     const char *pooled = input ? head_pool(b, input) : NULL;
-    const char *weight = parameter(b, unit, "weight", conv ? 4 : 2, dims);
-    const char *bias = vector(b, unit, "bias", classes);
-    if (!pooled || !weight || !bias)
+    if (!pooled || b->variant->head != I3D_HEAD_CONV)
+        return pooled && i3d_build_classifier(&b->to, unit, pooled, channels, classes);
+    const char *weight = i3d_build_parameter(&b->to, unit, "weight", 4, dims);
+    const char *bias = weight ? i3d_build_vector(&b->to, unit, "bias", classes) : NULL;
+    if (!bias)
         return false;
-    if (conv) {
-        struct i3d_node *node = put(b, "Conv", unit, unit,
-                                    (const char *[]){ pooled, weight, bias, NULL });
-        return set_window(b, node, 1, 1, true, false)
-            && !i3d_model_put_ints(b->model, axes, 1, (int64_t[]){ 2 }, (int64_t[]){ 2, 3 }, NULL)
-            && put(b, "Squeeze", "logits", "logits", (const char *[]){ unit, axes, NULL });
-    }
-    const char *flat = "Logits/Flatten";
-    if (!put(b, "Flatten", flat, flat, (const char *[]){ pooled, NULL }))
-        return false;
-    struct i3d_node *node = put(b, "Gemm", unit, "logits",
-                                (const char *[]){ flat, weight, bias, NULL });
-    return node && i3d_set_int(b->model, node, "transB", 1);
-}
-
-static bool declare(struct builder *b, int64_t channels, int64_t classes)
-{
-    struct i3d_value *input = i3d_model_add_input(b->model);
-    struct i3d_value *output = i3d_model_add_output(b->model);
-    if (!input || !output)
-        return false;
-    *input = (struct i3d_value){ .name = "input", .dtype = I3D_FLOAT32, .rank = 4,
-                                 .dims = { { -1, "N" }, { channels, NULL }, { 224, NULL },
-                                           { 224, NULL } } };
-    *output = (struct i3d_value){ .name = "logits", .dtype = I3D_FLOAT32, .rank = 2,
-                                  .dims = { { -1, "N" }, { classes, NULL } } };
-    b->model->name = "inception_v1";
-    b->model->producer = "i3dconv";
-    b->model->ir_version = 7; /* the IR that came with opset 13 */
-    return i3d_set_opset(b->model, "", 13);
+    struct i3d_node *node = i3d_build_node(&b->to, "Conv", unit, unit,
+                                           (const char *[]){ pooled, weight, bias, NULL });
+    return i3d_build_window(&b->to, node, 1, 1, padding(b))
+        && !i3d_model_put_ints(b->to.model, axes, 1, (int64_t[]){ 2 }, (int64_t[]){ 2, 3 }, NULL)
+        && i3d_build_node(&b->to, "Squeeze", "logits", "logits",
+                          (const char *[]){ unit, axes, NULL });
 }
 
 enum i3d_status i3d_inception_build(const struct i3d_inception_variant *variant,
@@ -288,12 +189,15 @@ enum i3d_status i3d_inception_build(const struct i3d_inception_variant *variant,
 {
     int64_t classes = options->classes ? options->classes : 1000;
     int64_t channels = options->channels ? options->channels : 3;
-    struct builder b = { .model = i3d_model_new(), .variant = variant, .gamma = options->gamma,
-                         .epsilon = options->epsilon ? options->epsilon : 0.001 };
-    *model = b.model;
-    if (!b.model)
+    struct inception b = {
+        .to = { .model = i3d_model_new(), .gamma = options->gamma,
+                .epsilon = options->epsilon ? options->epsilon : 0.001 },
+        .variant = variant,
+    };
+    *model = b.to.model;
+    if (!b.to.model)
         return i3d_fail_memory(error);
-    bool good = declare(&b, channels, classes);
+    bool good = i3d_build_declare(&b.to, "inception_v1", channels, classes);
     const char *value = good ? stem(&b, "input", channels) : NULL;
     int64_t features = i3d_inception_channels[I3D_STEM_UNITS - 1];
     for (int i = 0; i < I3D_BLOCKS; i++) {
@@ -305,7 +209,7 @@ enum i3d_status i3d_inception_build(const struct i3d_inception_variant *variant,
     }
     if (value && head(&b, value, features, classes))
         return I3D_OK;
-    i3d_model_free(b.model);
+    i3d_model_free(b.to.model);
     *model = NULL;
     return i3d_fail_memory(error);
 }

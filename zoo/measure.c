@@ -89,7 +89,8 @@ static void free_names(struct names *names)
     free(names->taken);
 }
 
-/* The tensor of that ending, in full if there is one, or I3D_NOWHERE. */
+/* The tensor of that ending with the least in front of it (nothing more than full
+ * has, if there is one), or I3D_NOWHERE. */
 static int64_t find_name(const struct names *names, const struct stem *ending,
                          const struct stem *full)
 {
@@ -102,6 +103,7 @@ static int64_t find_name(const struct names *names, const struct stem *ending,
             high = middle;
     }
     int64_t best = I3D_NOWHERE;
+    size_t shortest = 0;
     for (; low < names->count && ends_with(&names->sorted[low], ending); low++) {
         const struct stem *name = &names->sorted[low];
         char before = name->length > ending->length
@@ -110,8 +112,10 @@ static int64_t find_name(const struct names *names, const struct stem *ending,
             continue;
         if (name->length == full->length && ends_with(name, full))
             return (int64_t)name->position;
-        if (best == I3D_NOWHERE)
+        if (best == I3D_NOWHERE || name->length < shortest) {
             best = (int64_t)name->position;
+            shortest = name->length;
+        }
     }
     return best;
 }
@@ -130,15 +134,17 @@ static bool same_size(int64_t of_file, int64_t of_entry, bool is_free, int64_t *
 static bool kernel_fits(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry,
                         const struct i3d_tensor *tensor, struct i3d_dialect_fit *fit)
 {
-    bool classifier = !strncmp(entry->unit, "Logits/", 7);
-    bool first = !strcmp(entry->unit, "Conv_1a_7x7");
-    if (tensor->rank != entry->rank)
+    bool classifier = !strcmp(entry->unit, dialect->classifier);
+    bool first = !strcmp(entry->unit, dialect->first);
+    if (tensor->rank != i3d_dialect_rank(dialect, entry))
         return false;
     char axes[I3D_MAX_RANK + 1];
-    i3d_dialect_axes(dialect, entry->rank, axes);
-    for (int k = 0; k < entry->rank; k++) {
+    i3d_dialect_axes(dialect, tensor->rank, axes);
+    for (int k = 0; k < tensor->rank; k++) {
         bool is_classes = classifier && axes[k] == 'O';
         bool is_free = is_classes || (first && axes[k] == 'I');
+        if (!is_free && !entry->rank) /* what the architecture has is seen when it is bound */
+            continue;
         if (!same_size(tensor->dims[k], entry->dims[k], is_free,
                        is_classes ? &fit->classes : &fit->channels))
             return false;
@@ -146,8 +152,8 @@ static bool kernel_fits(const struct i3d_dialect *dialect, const struct i3d_dial
     return true;
 }
 
-static bool vector_fits(const struct i3d_dialect_entry *entry, const struct i3d_tensor *tensor,
-                        struct i3d_dialect_fit *fit)
+static bool vector_fits(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry,
+                        const struct i3d_tensor *tensor, struct i3d_dialect_fit *fit)
 {
     int64_t size = 1;
     for (int k = 0; k < tensor->rank; k++) {
@@ -155,8 +161,10 @@ static bool vector_fits(const struct i3d_dialect_entry *entry, const struct i3d_
             return false;
         size = tensor->dims[k] == 1 ? size : tensor->dims[k];
     }
-    bool classifier = !strncmp(entry->unit, "Logits/", 7);
-    return same_size(size, entry->dims[0], classifier, &fit->classes);
+    bool classifier = !strcmp(entry->unit, dialect->classifier);
+    if (!classifier && !entry->rank)
+        return true;
+    return same_size(size, i3d_element_count(entry->rank, entry->dims), classifier, &fit->classes);
 }
 
 static void match_entry(const struct i3d_model *weights, const struct names *names, size_t number,
@@ -178,10 +186,11 @@ static void match_entry(const struct i3d_model *weights, const struct names *nam
     bool is_kernel = !strcmp(entry->role, "weight");
     bool fits = i3d_dtype_is_float(tensor->dtype)
         && (is_kernel ? kernel_fits(dialect, entry, tensor, &match->fit)
-                      : vector_fits(entry, tensor, &match->fit));
+                      : vector_fits(dialect, entry, tensor, &match->fit));
     if (fits) {
         match->tensors[number] = tensor;
         match->fit.matched++;
+        match->fit.exact += !strcmp(tensor->name, entry->name);
         return;
     }
     match->fit.misshapen++;
@@ -249,6 +258,34 @@ static size_t faults(const struct i3d_match *match)
     return match->fit.missing + match->fit.misshapen + match->fit.unexpected;
 }
 
+/* Of tables that fit alike, the one with the file's very names and axes. */
+static bool is_nearer(const struct i3d_match *match, const struct i3d_match *than)
+{
+    size_t ours = faults(match), theirs = faults(than);
+    return !than->tensors || ours < theirs || (ours == theirs && match->fit.exact > than->fit.exact);
+}
+
+enum i3d_status i3d_dialect_nearest(const struct i3d_dialect *dialect,
+                                    const struct i3d_model *weights,
+                                    const struct i3d_dialect **nearest, struct i3d_error *error)
+{
+    struct i3d_match best = { 0 };
+    enum i3d_status status = I3D_OK;
+    for (*nearest = dialect; dialect && !status; dialect = dialect->sibling) {
+        struct i3d_match match;
+        status = i3d_dialect_match(dialect, weights, &match, error);
+        bool nearer = !status && is_nearer(&match, &best);
+        struct i3d_match dropped = nearer ? best : match;
+        if (nearer) {
+            best = match;
+            *nearest = dialect;
+        }
+        i3d_match_free(&dropped);
+    }
+    i3d_match_free(&best);
+    return status;
+}
+
 enum i3d_status i3d_match_fail(const struct i3d_match *match, const char *introduction,
                                struct i3d_error *error)
 {
@@ -280,15 +317,15 @@ enum i3d_status i3d_dialect_guess(const struct i3d_model *weights,
 {
     struct names names;
     struct i3d_match nearest = { 0 };
-    const struct i3d_dialect *all = i3d_dialects();
+    const struct i3d_dialect *const *all = i3d_dialects();
     *dialect = NULL;
     enum i3d_status status = sort_names(weights, &names, error);
     if (!status && !all)
         status = i3d_fail_memory(error);
-    for (size_t i = 0; !status && all[i].name; i++) {
+    for (; !status && *all; all++) {
         struct i3d_match match;
-        status = match_sorted(&all[i], weights, &names, &match, error);
-        bool nearer = !status && (!nearest.tensors || faults(&match) < faults(&nearest));
+        status = match_sorted(*all, weights, &names, &match, error);
+        bool nearer = !status && is_nearer(&match, &nearest);
         struct i3d_match dropped = nearer ? nearest : match;
         if (nearer)
             nearest = match;

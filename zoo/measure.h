@@ -20,6 +20,11 @@ enum i3d_status i3d_dialect_match(const struct i3d_dialect *dialect,
                                   struct i3d_error *error);
 void i3d_match_free(struct i3d_match *match);
 
+/* The sibling of dialect that fits the file best. */
+enum i3d_status i3d_dialect_nearest(const struct i3d_dialect *dialect,
+                                    const struct i3d_model *weights,
+                                    const struct i3d_dialect **nearest, struct i3d_error *error);
+
 /* The dialect that the file is in, whole and without a tensor left over; or
  * I3D_UNSUPPORTED, saying which one is nearest and what is wrong with it. */
 enum i3d_status i3d_dialect_guess(const struct i3d_model *weights,

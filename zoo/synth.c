@@ -1,5 +1,4 @@
 #include "zoo/dialects.h"
-#include "zoo/inception_v1.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -121,8 +120,8 @@ static enum i3d_status fill(struct i3d_model *graph, uint64_t seed, struct i3d_e
 static int64_t usual_classes(const struct i3d_dialect *dialect)
 {
     const struct i3d_dialect_entry *bias =
-        i3d_dialect_find(dialect, i3d_inception_units[I3D_LOGITS], "bias");
-    return bias ? bias->dims[0] : 0;
+        i3d_dialect_find(dialect, dialect->classifier, "bias");
+    return bias && bias->rank ? bias->dims[0] : 0;
 }
 
 enum i3d_status i3d_zoo_synth(const struct i3d_architecture *architecture,
@@ -135,8 +134,10 @@ enum i3d_status i3d_zoo_synth(const struct i3d_architecture *architecture,
         dialect = i3d_dialect_by_name(architecture->dialect);
     if (!dialect)
         return i3d_fail_memory(error);
+    const struct i3d_dialect *own = i3d_dialect_for(dialect, architecture->name);
+    dialect = own ? own : dialect;
     struct i3d_architecture_options filled = *options;
-    filled.gamma |= i3d_dialect_find(dialect, i3d_inception_units[0], "gamma") != NULL;
+    filled.gamma |= i3d_dialect_has_gamma(dialect);
     if (!filled.classes)
         filled.classes = usual_classes(dialect);
     if (!filled.epsilon)

@@ -1,7 +1,7 @@
 #include "converters/inflate.h"
 #include "zoo/dialects.h"
 #include "zoo/fold.h"
-#include "zoo/inception_v1.h"
+#include "zoo/structure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ struct origin {
     struct i3d_model *model; /* a copy with its constants resolved */
     struct i3d_index *index;
     struct i3d_shapes *shapes;
-    struct i3d_inception found;
+    struct i3d_structure found;
 };
 
 static void free_origin(struct origin *origin)
@@ -31,7 +31,7 @@ static enum i3d_status look_at(struct i3d_model *model, struct origin *origin,
     enum i3d_status status = i3d_infer_shapes(model, origin->index, NULL, 0, &origin->shapes,
                                               error);
     if (!status)
-        i3d_inception_find(model, origin->index, origin->shapes, &origin->found);
+        i3d_structure_find(model, origin->index, origin->shapes, &origin->found);
     return status;
 }
 
@@ -91,10 +91,10 @@ static enum i3d_status find_vector(const struct origin *origin, const char *valu
 
 /* The parameters of a unit as the graph has them; sources stay the graph's. A
  * matrix is turned so that classes come first. */
-static enum i3d_status collect(const struct origin *origin, int number, struct i3d_unit *unit,
+static enum i3d_status collect(const struct origin *origin, size_t number, struct i3d_unit *unit,
                                struct i3d_error *error)
 {
-    const struct i3d_inception *found = &origin->found;
+    const struct i3d_structure *found = &origin->found;
     const struct i3d_node *layer = &origin->model->nodes[found->layers[number]];
     *unit = (struct i3d_unit){ 0 };
     enum i3d_status status = find_parameter(origin, layer->inputs[1], &unit->weight, error);
@@ -136,12 +136,13 @@ static enum i3d_status put_kernel(const struct i3d_dialect *dialect,
 {
     struct i3d_view whole, view;
     char axes[I3D_MAX_RANK + 1];
+    int rank = i3d_dialect_rank(dialect, entry);
     i3d_view_of(kernel, &whole);
-    i3d_dialect_axes(dialect, entry->rank, axes);
+    i3d_dialect_axes(dialect, rank, axes);
     view = whole;
-    view.rank = entry->rank;
+    view.rank = rank;
     int64_t used = 1;
-    for (int k = 0, spatial = 0; k < entry->rank; k++) {
+    for (int k = 0, spatial = 0; k < rank; k++) {
         int axis = axis_of(axes[k], inputs_first, kernel->rank, &spatial);
         view.dims[k] = axis < 0 ? 1 : whole.dims[axis];
         view.strides[k] = axis < 0 ? 1 : whole.strides[axis];
@@ -151,7 +152,7 @@ static enum i3d_status put_kernel(const struct i3d_dialect *dialect,
         return i3d_fail(error, I3D_UNSUPPORTED, "its kernel is larger than the dialect's");
     bool in_order = true;
     int64_t step = 1;
-    for (int k = entry->rank - 1; k >= 0; k--) {
+    for (int k = rank - 1; k >= 0; k--) {
         in_order &= view.dims[k] == 1 || view.strides[k] == step;
         step *= view.dims[k];
     }
@@ -198,8 +199,16 @@ static enum i3d_status put_entry(const struct i3d_dialect *dialect,
         const struct i3d_tensor *vector = &unit->vectors[role];
         if (strcmp(entry->role, i3d_role_names[role]) || !vector->source)
             continue;
+        /* Axes of size 1 around the numbers, where the codebase has them. */
+        int64_t dims[I3D_MAX_RANK];
+        int rank = entry->rank ? entry->rank : 1, wide = rank - 1;
+        for (int k = 0; k < rank; k++) {
+            dims[k] = 1;
+            wide = entry->rank && entry->dims[k] > 1 ? k : wide;
+        }
+        dims[wide] = vector->dims[0];
         enum i3d_status status =
-            i3d_model_put_tensor(weights, name, vector->dtype, 1, vector->dims,
+            i3d_model_put_tensor(weights, name, vector->dtype, rank, dims,
                                  i3d_source_retain(vector->source), error);
         if (!status && role == I3D_MEAN && dialect->counter)
             status = put_counter(dialect, name, weights, error);
@@ -209,10 +218,10 @@ static enum i3d_status put_entry(const struct i3d_dialect *dialect,
 }
 
 static enum i3d_status fold_units(const struct origin *origin, const struct i3d_dialect *dialect,
-                                  struct i3d_unit units[I3D_UNITS], struct i3d_error *error)
+                                  struct i3d_unit *units, struct i3d_error *error)
 {
-    for (int i = 0; i < I3D_UNITS; i++) {
-        const char *name = i3d_inception_units[i];
+    for (size_t i = 0; i < origin->found.unit_count; i++) {
+        const char *name = origin->found.units[i];
         const struct i3d_unit_form form = {
             .batch_norm = i3d_dialect_find(dialect, name, "beta"),
             .gamma = i3d_dialect_find(dialect, name, "gamma"),
@@ -229,20 +238,21 @@ static enum i3d_status fold_units(const struct origin *origin, const struct i3d_
 }
 
 static enum i3d_status put_all(const struct origin *origin, const struct i3d_dialect *dialect,
-                               const struct i3d_unit units[I3D_UNITS], struct i3d_model *weights,
+                               const struct i3d_unit *units, struct i3d_model *weights,
                                struct i3d_error *error)
 {
-    const struct i3d_node *classifier = &origin->model->nodes[origin->found.layers[I3D_LOGITS]];
+    int last = (int)origin->found.unit_count - 1;
+    const struct i3d_node *classifier = &origin->model->nodes[origin->found.layers[last]];
     bool turned = i3d_is(classifier, "Gemm") && !i3d_int(classifier, "transB", 0);
     for (size_t i = 0; i < dialect->entry_count; i++) {
         const struct i3d_dialect_entry *entry = &dialect->entries[i];
-        int unit = i3d_inception_unit(entry->unit);
+        int unit = i3d_structure_unit(&origin->found, entry->unit);
         const char *name = entry_name(dialect, entry, origin->found.channels, weights);
         if (!name)
             return i3d_fail_memory(error);
         enum i3d_status status = unit < 0
             ? i3d_fail(error, I3D_UNSUPPORTED, "the dialect names a unit that is not known")
-            : put_entry(dialect, entry, name, &units[unit], unit == I3D_LOGITS && turned, weights,
+            : put_entry(dialect, entry, name, &units[unit], unit == last && turned, weights,
                         error);
         if (status)
             return i3d_error_where(error, "%s", entry->unit);
@@ -251,36 +261,75 @@ static enum i3d_status put_all(const struct origin *origin, const struct i3d_dia
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 
-/* Whether the dialect's code would compute what the graph computes. */
-static enum i3d_status check_geometry(const struct origin *origin,
-                                      const struct i3d_dialect *dialect, struct i3d_error *error)
+/* The first word of an architecture's name: Inception-V1s differ in geometry, not in
+ * what their units are called. */
+static bool same_family(const char *a, const char *b)
 {
-    if (!origin->found.found) {
-        i3d_fail(error, I3D_UNSUPPORTED, "it is no Inception-V1, which %s names: %s",
-                 dialect->name, origin->found.reason);
+    static const char inception[] = "inception_v1";
+    size_t length = sizeof inception - 1;
+    return !strcmp(a, b) || (!strncmp(a, inception, length) && !strncmp(b, inception, length));
+}
+
+/* The dialect of the table that is for the graph's architecture, if its code would
+ * compute what the graph computes. */
+static enum i3d_status check_geometry(const struct origin *origin,
+                                      const struct i3d_dialect **dialect,
+                                      struct i3d_zoo_changes *changes, struct i3d_error *error)
+{
+    const struct i3d_structure *found = &origin->found;
+    const char *name = (*dialect)->name;
+    if (!found->architecture) {
+        i3d_fail(error, I3D_UNSUPPORTED, "it is no network that %s could name: %s", name,
+                 found->reason);
         return i3d_error_hint(error, "ONNX and safetensors hold any network");
     }
-    if (origin->found.is_3d != (dialect->spatial_axes == 3)) {
+    const struct i3d_dialect *wanted = i3d_dialect_for(*dialect, found->architecture->name);
+    *dialect = wanted ? wanted : *dialect;
+    if (!same_family((*dialect)->architecture, found->architecture->name))
+        return i3d_fail(error, I3D_UNSUPPORTED, "the network is %s, %s names %s",
+                        found->architecture->name, name, (*dialect)->architecture);
+    if (found->is_3d != ((*dialect)->spatial_axes == 3)) {
         i3d_fail(error, I3D_UNSUPPORTED, "the network is %s, %s names a %s one",
-                 origin->found.is_3d ? "3D" : "2D", dialect->name,
-                 origin->found.is_3d ? "2D" : "3D");
-        return i3d_error_hint(error, origin->found.is_3d ? "take a dialect of 3D networks"
-                                                         : "inflate it first");
+                 found->is_3d ? "3D" : "2D", name, found->is_3d ? "2D" : "3D");
+        return i3d_error_hint(error, found->is_3d ? "take a dialect of 3D networks"
+                                                  : "inflate it first");
     }
     struct i3d_model *graph;
     struct origin target = { 0 };
-    enum i3d_status status = i3d_dialect_graph(dialect, origin->found.classes,
-                                               origin->found.channels, &graph, error);
+    enum i3d_status status = i3d_dialect_graph(*dialect, found->classes, found->channels, &graph,
+                                               error);
     if (!status)
         status = look_at(graph, &target, error);
     if (!status)
-        status = i3d_inception_compare(&origin->found, &target.found, error);
+        status = i3d_structure_compare(found, &target.found, changes, error);
     free_origin(&target);
     return status;
 }
 
-enum i3d_status i3d_zoo_unbind(const struct i3d_model *model, const struct i3d_dialect *dialect,
-                               struct i3d_model **weights, struct i3d_error *error)
+/* The parameters of a graph that fits, under their new names. */
+static enum i3d_status rename_all(const struct origin *origin, const struct i3d_dialect *dialect,
+                                  struct i3d_model **weights, struct i3d_error *error)
+{
+    size_t count = origin->found.unit_count;
+    struct i3d_unit *units = calloc(count, sizeof *units);
+    struct i3d_model *made = i3d_model_new();
+    enum i3d_status status = units && made ? fold_units(origin, dialect, units, error)
+                                           : i3d_fail_memory(error);
+    if (!status)
+        status = put_all(origin, dialect, units, made, error);
+    for (size_t i = 0; units && i < count; i++)
+        i3d_unit_free(&units[i]);
+    free(units);
+    if (status)
+        i3d_model_free(made);
+    else
+        *weights = made;
+    return status;
+}
+
+static enum i3d_status unbind(const struct i3d_model *model, const struct i3d_dialect *dialect,
+                              struct i3d_zoo_changes *changes, struct i3d_model **weights,
+                              struct i3d_error *error)
 {
     *weights = NULL;
     if (!model->node_count)
@@ -294,23 +343,24 @@ enum i3d_status i3d_zoo_unbind(const struct i3d_model *model, const struct i3d_d
     if (!status)
         status = look_at(copy, &origin, error);
     if (!status)
-        status = check_geometry(&origin, dialect, error);
-
-    struct i3d_unit *units = calloc(I3D_UNITS, sizeof *units);
-    struct i3d_model *made = i3d_model_new();
-    if (!status && (!units || !made))
-        status = i3d_fail_memory(error);
+        status = check_geometry(&origin, &dialect, changes, error);
     if (!status)
-        status = fold_units(&origin, dialect, units, error);
-    if (!status)
-        status = put_all(&origin, dialect, units, made, error);
-    for (int i = 0; units && i < I3D_UNITS; i++)
-        i3d_unit_free(&units[i]);
-    free(units);
+        status = rename_all(&origin, dialect, weights, error);
     free_origin(&origin);
-    if (status)
-        i3d_model_free(made);
-    else
-        *weights = made;
     return status;
+}
+
+enum i3d_status i3d_zoo_unbind(const struct i3d_model *model, const struct i3d_dialect *dialect,
+                               struct i3d_model **weights, struct i3d_error *error)
+{
+    return unbind(model, dialect, NULL, weights, error);
+}
+
+enum i3d_status i3d_zoo_unbind_nearly(const struct i3d_model *model,
+                                      const struct i3d_dialect *dialect,
+                                      struct i3d_zoo_changes *changes,
+                                      struct i3d_model **weights, struct i3d_error *error)
+{
+    *changes = (struct i3d_zoo_changes){ 0 };
+    return unbind(model, dialect, changes, weights, error);
 }

@@ -12,6 +12,7 @@
 #include "converters/inflate.h"
 #include "model/shape.h"
 #include "zoo/dialects.h"
+#include "zoo/structure.h"
 #include "zoo/inception_v1.h"
 
 static const struct i3d_dialect *dialect(const char *name)
@@ -105,59 +106,94 @@ static void test_tables(void **state)
         { "tf-slim-inception_v1", 230, 2 }, { "sonnet", 230, 3 },
         { "pytorch-i3d", 287, 3 }, { "hassony2-i3d", 287, 3 },
         { "torchvision-googlenet", 287, 2 }, { "onnx-zoo-inception_v1", 116, 2 },
+        { "sonnet-kin600", 230, 3 }, { "torchvision-resnet", 102, 2 },
+        { "mmaction2-i3d", 267, 3 }, { "mmaction2-slowonly", 267, 3 },
     };
     size_t count = 0;
     assert_non_null(i3d_dialects());
-    for (const struct i3d_dialect *one = i3d_dialects(); one->name; one++, count++) {
-        assert_non_null(i3d_architecture_by_name(one->architecture));
+    for (const struct i3d_dialect *const *all = i3d_dialects(); *all; all++, count++) {
+        const struct i3d_dialect *one = *all;
+        const char *units[I3D_MAX_UNITS];
+        const struct i3d_architecture *architecture = i3d_architecture_by_name(one->architecture);
+        assert_non_null(architecture);
+        size_t unit_count = i3d_architecture_units(architecture, units);
+        assert_string_equal(one->first, units[0]);
+        assert_string_equal(one->classifier, units[unit_count - 1]);
         for (size_t i = 0; i < one->entry_count; i++) {
             const struct i3d_dialect_entry *entry = &one->entries[i];
-            assert_true(i3d_inception_unit(entry->unit) >= 0);
+            size_t unit = 0;
+            while (unit < unit_count && strcmp(units[unit], entry->unit))
+                unit++;
+            assert_true(unit < unit_count);
             assert_ptr_equal(i3d_dialect_find(one, entry->unit, entry->role), entry);
-            assert_true(entry->dims[0] > 0);
+            assert_true(!entry->rank || entry->dims[0] > 0);
         }
     }
-    assert_int_equal(count, sizeof expected / sizeof *expected);
-    for (size_t i = 0; i < count; i++) {
+    assert_int_equal(count, sizeof expected / sizeof *expected + 4 + 2);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         assert_int_equal(dialect(expected[i].name)->entry_count, expected[i].entries);
         assert_int_equal(dialect(expected[i].name)->spatial_axes, expected[i].axes);
     }
     assert_null(i3d_dialect_by_name("klingon"));
     for (const struct i3d_architecture *one = i3d_architectures; one->name; one++)
-        assert_string_equal(dialect(one->dialect)->architecture, one->name);
+        assert_non_null(i3d_dialect_for(dialect(one->dialect), one->name));
 }
 
 static void test_broken_tables(void **state)
 {
     (void)state;
-#define HEAD "#: architecture inception_v1\n#: layout OIHW\nunit\trole\tname\tshape\n"
+#define RULES "#: architecture inception_v1\n#: layout OIHW\n"
+#define COLUMNS "unit\trole\tname\tshape\n"
+#define HEAD RULES COLUMNS
+#define FIRST "Conv_1a_7x7\tweight\tb\t64x3x7x7\n"
     static const struct {
-        const char *text, *where;
+        const char *text, *where, *message;
     } broken[] = {
-        { "#: architecture inception_v1\n#: layout OIHW\nunit\trole\tname\tshape\n", "line 1" },
-        { HEAD "a\tweight\tb\n", "line 4" },
-        { HEAD "a\tweight\tb\t3x\n", "line 4" },
-        { HEAD "a\tweight\tb\t1x0\n", "line 4" },
-        { HEAD "a\tweight\tb\t1x1x1x1x1x1x1x1x1\n", "line 4" },
-        { HEAD "a\tweight\tb\t99999999999999999999\n", "line 4" },
-        { HEAD "a\tweight\t\t3\n", "line 4" },
-        { "#: epsilon small\n" HEAD "a\tweight\tb\t3\n", "line 1" },
-        { "#: colour red\n" HEAD "a\tweight\tb\t3\n", "line 1" },
-        { "#: layout\n" HEAD "a\tweight\tb\t3\n", "line 1" },
+        { "", "line 1", "missing" },
+        { HEAD, "line 1", "missing" },
+        { COLUMNS FIRST, "line 1", "missing" },
+        { HEAD "Conv_1a_7x7\tweight\tb\n", "line 4", "not unit, role, name and shape" },
+        { HEAD "Conv_1a_7x7\tweight\tb\t3x\n", "line 4", "shape" },
+        { HEAD "Conv_1a_7x7\tweight\tb\t1x0\n", "line 4", "shape" },
+        { HEAD "Conv_1a_7x7\tweight\tb\t1x1x1x1x1x1x1x1x1\n", "line 4", "shape" },
+        { HEAD "Conv_1a_7x7\tweight\tb\t99999999999999999999\n", "line 4", "shape" },
+        { HEAD "Conv_1a_7x7\tweight\tb\t9999999999x9999999999x1x1\n", "line 4", "shape" },
+        { HEAD "Conv_1a_7x7\tweight\t\t3\n", "line 4", "not unit, role" },
+        { HEAD "Conv_1a_7x7\tweight\tb\t64x3x7\n", "line 4", "layout's axes" },
+        { HEAD "Conv_1a_7x7\tbeta\tb\t64x3\n", "line 4", "more than one axis" },
+        { HEAD "Conv_1a_7x7\tcolour\tb\t64\n", "line 4", "role" },
+        { HEAD "Conv_99\tweight\tb\t64x3x7x7\n", "line 4", "has no unit Conv_99" },
+        { HEAD "Conv_*\tweight\tb\t64x3x7x7\n", "line 4", "as many *" },
+        { HEAD "*_*_*_*_*\tweight\t*****\t64x3x7x7\n", "line 4", "too many" },
+        { HEAD FIRST FIRST, "line 1", "twice" },
+        { HEAD FIRST "Conv_2b_1x1\tweight\tb\t64x64x1x1\n", "line 1", "twice" },
+        { "#: architecture perceptron\n#: layout OIHW\n" COLUMNS FIRST, "line 1", "perceptron" },
+        { "#: architecture  \n#: layout OIHW\n" COLUMNS FIRST, "line 1", "no architecture" },
+        { "#: architecture inception_v1\n#: layout OIHH\n" COLUMNS FIRST, "line 1", "layout" },
+        { "#: epsilon small\n" HEAD FIRST, "line 1", "epsilon" },
+        { "#: epsilon inf\n" HEAD FIRST, "line 1", "epsilon" },
+        { "#: colour red\n" HEAD FIRST, "line 1", "colour" },
+        { "#: load hdf5\n" HEAD FIRST, "line 1", "load" },
+        { "#: layout\n" HEAD FIRST, "line 1", "without a value" },
     };
     struct i3d_arena *arena = i3d_arena_new();
     assert_non_null(arena);
-    struct i3d_dialect parsed;
+    struct i3d_dialect *parsed;
     struct i3d_error error;
+    size_t count;
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         const struct i3d_dialect_text table = { "test", broken[i].text };
-        assert_int_equal(i3d_dialect_parse(&table, arena, &parsed, &error), I3D_MALFORMED);
-        assert_non_null(strstr(error.where, broken[i].where));
+        assert_int_equal(i3d_dialect_parse(&table, arena, &parsed, &count, &error),
+                         I3D_MALFORMED);
+        if (!strstr(error.where, broken[i].where) || !strstr(error.message, broken[i].message))
+            fail_msg("%zu: %s: %s", i, error.where, error.message);
     }
-    const struct i3d_dialect_text good = { "test", "# prose\n" HEAD "a\tweight\tb\t3x4" };
-    assert_int_equal(i3d_dialect_parse(&good, arena, &parsed, &error), I3D_OK);
-    assert_int_equal(parsed.entry_count, 1);
-    assert_int_equal(parsed.entries[0].dims[1], 4);
+    const struct i3d_dialect_text good = { "test", "# prose\n" HEAD
+                                           "Conv_1a_7x7\tweight\tb\t64x3x7x7" };
+    assert_int_equal(i3d_dialect_parse(&good, arena, &parsed, &count, &error), I3D_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(parsed->entry_count, 1);
+    assert_int_equal(parsed->entries[0].dims[1], 3);
     i3d_arena_free(arena);
 }
 
@@ -256,8 +292,12 @@ static void test_bound_graph(void **state)
         const struct i3d_shape *logits = i3d_shape_of(shapes, "logits");
         assert_int_equal(logits->rank, 2);
         assert_int_equal(logits->dims[1], 17);
-        const struct i3d_shape *last = i3d_shape_of(shapes, "Mixed_5c/Concat");
-        assert_int_equal(last->dims[1], 1024);
+        bool is_resnet = !strncmp(one->name, "resnet", 6);
+        const struct i3d_shape *last = i3d_shape_of(
+            shapes, !is_resnet ? "Mixed_5c/Concat"
+                    : !strcmp(one->name, "resnet18") ? "layer4.1/Relu" : "layer4.2/Relu");
+        bool is_basic = !strcmp(one->name, "resnet18") || !strcmp(one->name, "resnet34");
+        assert_int_equal(last->dims[1], is_basic ? 512 : is_resnet ? 2048 : 1024);
         assert_int_equal(last->dims[2], strstr(one->name, "bvlc") ? 6 : 7);
         i3d_shapes_free(shapes);
         i3d_model_free(graph);
@@ -325,7 +365,8 @@ static void test_round_trip_across(void **state)
 static void test_round_trip_3d(void **state)
 {
     (void)state;
-    static const char *const dialects[] = { "keras-i3d", "sonnet", "pytorch-i3d", "hassony2-i3d" };
+    static const char *const dialects[] = { "keras-i3d", "sonnet", "sonnet-kin600", "pytorch-i3d",
+                                            "hassony2-i3d" };
     struct i3d_model *weights = synth("inception_v1", NULL,
                                       (struct i3d_architecture_options){ .classes = 5 }, 13);
     struct i3d_model *flat = bind(weights, NULL);
@@ -357,6 +398,79 @@ static void test_round_trip_3d(void **state)
         i3d_model_free(keras);
         i3d_model_free(inflated);
     }
+    i3d_model_free(flat);
+    i3d_model_free(weights);
+}
+
+static void assert_shape(const struct i3d_model *model, const char *name, const char *shape)
+{
+    const struct i3d_tensor *tensor = i3d_find_tensor(model, name);
+    char found[64];
+    assert_non_null(tensor);
+    assert_string_equal(i3d_shape_string(tensor->rank, tensor->dims, found, sizeof found), shape);
+}
+
+/* Shapes of the three codebases of residual networks, and that each is bound again. */
+static void test_residual_dialects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *recipe, *dialect, *stem, *first, *fourth;
+    } expected[] = {
+        { "mmaction2-i3d", "mmaction2-i3d", "64x3x5x7x7", "64x64x3x1x1", "512x2048x3x1x1" },
+        { "slowonly", "mmaction2-slowonly", "64x3x1x7x7", "64x64x1x1x1", "512x2048x3x1x1" },
+    };
+    struct i3d_model *weights = synth("resnet50", NULL, (struct i3d_architecture_options){ 0 }, 3);
+    assert_shape(weights, "layer1.0.downsample.0.weight", "256x64x1x1");
+    assert_shape(weights, "layer4.2.bn3.num_batches_tracked", "scalar");
+    assert_shape(weights, "fc.weight", "1000x2048");
+    struct i3d_model *flat = bind(weights, "torchvision-resnet");
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const struct i3d_inflate_options options = { .recipe = expected[i].recipe };
+        struct i3d_model *inflated;
+        assert_int_equal(i3d_inflate(flat, &options, &inflated, NULL), I3D_OK);
+        struct i3d_model *named = unbind(inflated, expected[i].dialect);
+        assert_shape(named, "backbone.conv1.conv.weight", expected[i].stem);
+        assert_shape(named, "backbone.layer1.0.conv1.conv.weight", expected[i].first);
+        assert_shape(named, "backbone.layer4.1.conv1.conv.weight", expected[i].fourth);
+        assert_shape(named, "backbone.layer2.0.downsample.bn.running_mean", "512");
+        assert_shape(named, "cls_head.fc_cls.weight", "1000x2048");
+        struct i3d_model *graph = bind(named, NULL);
+        assert_string_equal(i3d_metadata(graph, "i3dconv.dialect"), expected[i].dialect);
+        struct i3d_model *again = unbind(graph, expected[i].dialect);
+        assert_same_tensors(named, again);
+        i3d_model_free(again);
+        i3d_model_free(graph);
+        i3d_model_free(named);
+        i3d_model_free(inflated);
+    }
+    i3d_model_free(flat);
+    i3d_model_free(weights);
+}
+
+/* torchvision's pads against SAME: the first convolution alone reads otherwise. */
+static void test_nearly_fitting(void **state)
+{
+    (void)state;
+    struct i3d_model *weights = synth("inception_v1_torchvision", NULL,
+                                      (struct i3d_architecture_options){ .classes = 4 }, 3);
+    struct i3d_model *flat = bind(weights, NULL);
+    struct i3d_model *inflated = inflate(flat, (struct i3d_inflate_options){ 0 });
+    static const char *const dialects[] = { "pytorch-i3d", "sonnet" };
+    for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++) {
+        struct i3d_zoo_changes changes;
+        struct i3d_model *named = NULL;
+        struct i3d_error error;
+        assert_int_equal(i3d_zoo_unbind_nearly(inflated, dialect(dialects[i]), &changes, &named,
+                                               &error), I3D_OK);
+        assert_int_equal(changes.count, 1);
+        assert_string_equal(changes.lines[0],
+                            "Conv_1a_7x7: 7x7x7 stride 2x2x2 pads 3x3x3+3x3x3 on 64x224x224 becomes "
+                            "7x7x7 stride 2x2x2 pads 2x2x2+3x3x3 on 64x224x224");
+        i3d_zoo_changes_free(&changes);
+        i3d_model_free(named);
+    }
+    i3d_model_free(inflated);
     i3d_model_free(flat);
     i3d_model_free(weights);
 }
@@ -571,7 +685,9 @@ static void assert_recognised(const struct i3d_model *model, const char *archite
         assert_int_equal(recognition.units[i] != NULL, has_unit);
         named += has_unit;
     }
-    assert_int_equal(named, batch_norm ? 58 + 57 : 58);
+    const char *units[I3D_MAX_UNITS];
+    size_t count = i3d_architecture_units(recognition.architecture, units);
+    assert_int_equal(named, batch_norm ? 2 * count - 1 : count);
     i3d_recognition_free(&recognition);
 }
 
@@ -730,6 +846,8 @@ int main(void)
         cmocka_unit_test(test_round_trip_2d),
         cmocka_unit_test(test_round_trip_across),
         cmocka_unit_test(test_round_trip_3d),
+        cmocka_unit_test(test_residual_dialects),
+        cmocka_unit_test(test_nearly_fitting),
         cmocka_unit_test(test_binding_reads_nothing),
         cmocka_unit_test(test_names_of_other_savers),
         cmocka_unit_test(test_ignored_and_unprefixed),
