@@ -33,6 +33,41 @@ static enum i3d_status measure(const struct i3d_tensor *tensor, struct tensor_st
     return I3D_OK;
 }
 
+/* The dialect whose every tensor a file has that also carries a graph, and so may
+ * have more; or null. */
+static enum i3d_status find_names(const struct i3d_model *model,
+                                  const struct i3d_dialect **dialect, struct i3d_error *error)
+{
+    size_t exact = 0;
+    const struct i3d_dialect *const *all = i3d_dialects();
+    if (!all)
+        return i3d_fail_memory(error);
+    for (; *all; all++) {
+        struct i3d_dialect_fit fit;
+        enum i3d_status status = i3d_dialect_measure(*all, model, &fit, error);
+        if (status)
+            return status;
+        if (fit.missing || fit.misshapen || (*dialect && fit.exact <= exact))
+            continue;
+        *dialect = *all;
+        exact = fit.exact;
+    }
+    return I3D_OK;
+}
+
+/* The first BatchNormalization of a graph; of folded ones nothing is left. */
+static void find_batch_norm(const struct i3d_model *graph, struct inspection *inspection)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct i3d_node *node = &graph->nodes[i];
+        inspection->has_convolutions |= i3d_is(node, "Conv");
+        if (!i3d_is(node, "BatchNormalization") || inspection->has_batch_norm)
+            continue;
+        inspection->has_batch_norm = true;
+        inspection->epsilon = i3d_float(node, "epsilon", 1e-5f);
+    }
+}
+
 /* The graph that says what the network is: the file's own, or the one that the
  * tensors' names lead to. A file that fits nothing is inspected all the same. */
 static enum i3d_status find_graph(const struct i3d_model *model, struct inspection *inspection,
@@ -52,7 +87,12 @@ static enum i3d_status find_graph(const struct i3d_model *model, struct inspecti
         const char *name = i3d_metadata(graph, "i3dconv.dialect");
         if (name)
             inspection->dialect = i3d_dialect_by_name(name);
+    } else {
+        enum i3d_status status = find_names(model, &inspection->dialect, error);
+        if (status)
+            return status;
     }
+    find_batch_norm(graph, inspection);
     return i3d_zoo_recognise(graph, &inspection->recognition, error);
 }
 
@@ -83,12 +123,15 @@ void free_inspection(struct inspection *inspection)
     free(inspection->statistics);
 }
 
+/* Null where there is no telling: no convolutions, so nothing to fold into. */
 static const char *batch_norm_state(const struct inspection *inspection)
 {
     const struct i3d_architecture *architecture = inspection->recognition.architecture;
-    if (inspection->recognition.batch_norm)
+    if (inspection->has_batch_norm)
         return "present";
-    return architecture && !strcmp(architecture->name, "inception_v1_bvlc") ? "none" : "folded";
+    if (architecture)
+        return !strcmp(architecture->name, "inception_v1_bvlc") ? "none" : "folded";
+    return inspection->has_convolutions ? "none or folded" : NULL;
 }
 
 static const char *stream_name(const struct i3d_recognition *recognition)
@@ -111,13 +154,16 @@ static void print_summary(const struct inspection *inspection)
         printf("classes       %lld\n", (long long)recognition->classes);
         printf("channels      %lld (%s)\n", (long long)recognition->channels,
                stream_name(recognition));
-        printf("BatchNorm     %s\n", batch_norm_state(inspection));
     } else {
         printf("architecture  not recognised\n");
     }
+    const char *batch_norm = batch_norm_state(inspection);
+    if (inspection->has_batch_norm)
+        printf("BatchNorm     %s, epsilon %g\n", batch_norm, inspection->epsilon);
+    else if (batch_norm)
+        printf("BatchNorm     %s\n", batch_norm);
     if (inspection->dialect)
-        printf("dialect       %s, epsilon %g\n", inspection->dialect->name,
-               inspection->dialect->epsilon);
+        printf("dialect       %s\n", inspection->dialect->name);
     printf("parameters    %lld in %zu tensors, %llu bytes\n", (long long)inspection->parameters,
            model->tensor_count, (unsigned long long)inspection->bytes);
 }
@@ -158,6 +204,12 @@ static void print_operators(const struct i3d_model *model)
     putchar('\n');
 }
 
+/* Without the sign that some machines give a NaN. */
+static double unsigned_nan(double value)
+{
+    return isnan(value) ? (double)NAN : value;
+}
+
 static void print_tensors(const struct inspection *inspection)
 {
     const struct i3d_model *model = inspection->model;
@@ -179,8 +231,8 @@ static void print_tensors(const struct inspection *inspection)
                i3d_dtype_name(tensor->dtype), inspection->statistics ? 18 : 0, dims);
         if (inspection->statistics) {
             const struct tensor_statistics *stats = &inspection->statistics[i];
-            printf("  %11.4g  %11.4g  %11.4g  %6zu", stats->minimum, stats->maximum, stats->mean,
-                   stats->nan_count);
+            printf("  %11.4g  %11.4g  %11.4g  %6zu", unsigned_nan(stats->minimum),
+                   unsigned_nan(stats->maximum), unsigned_nan(stats->mean), stats->nan_count);
         }
         putchar('\n');
     }
@@ -215,6 +267,15 @@ static json_t *text(const char *string)
 static json_t *number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+/* A float32 with the digits that tell it from its neighbours, not those of the
+ * double it becomes: 1e-05. */
+static json_t *short_number(float value)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.7g", value);
+    return number(strtod(digits, NULL));
 }
 
 static json_t *tensor_to_json(const struct inspection *inspection, size_t position)
@@ -276,11 +337,17 @@ enum i3d_status print_inspection_json(const struct inspection *inspection,
     if (json && recognition->architecture)
         json_object_set_new(
             json, "architecture",
-            json_pack("{s:s, s:b, s:I, s:I, s:s, s:s}", "name", recognition->architecture->name,
+            json_pack("{s:s, s:b, s:I, s:I, s:s}", "name", recognition->architecture->name,
                       "inflated", recognition->is_3d, "classes",
                       (json_int_t)recognition->classes, "channels",
-                      (json_int_t)recognition->channels, "stream", stream_name(recognition),
-                      "batch_norm", batch_norm_state(inspection)));
+                      (json_int_t)recognition->channels, "stream", stream_name(recognition)));
+    if (json) {
+        json_t *epsilon = inspection->has_batch_norm ? short_number(inspection->epsilon)
+                                                     : json_null();
+        json_object_set_new(json, "batch_norm",
+                            json_pack("{s:o, s:o}", "state", text(batch_norm_state(inspection)),
+                                      "epsilon", epsilon));
+    }
     if (!json)
         return i3d_fail_memory(error);
     json_dumpf(json, stdout, JSON_INDENT(2));

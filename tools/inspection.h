@@ -13,6 +13,8 @@ struct inspection {
     struct i3d_model *bound; /* the model with its graph, or null; owned */
     const struct i3d_dialect *dialect; /* of the tensor names, or null */
     struct i3d_recognition recognition;
+    bool has_convolutions, has_batch_norm;
+    float epsilon; /* of the first BatchNormalization */
     struct tensor_statistics *statistics; /* one a tensor, or null; owned */
     int64_t parameters;
     uint64_t bytes;

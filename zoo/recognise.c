@@ -54,15 +54,12 @@ int i3d_structure_unit(const struct i3d_structure *structure, const char *name)
 
 static void name_units(const struct i3d_structure *found, struct i3d_recognition *recognition)
 {
-    const struct i3d_node *nodes = found->model->nodes;
     for (size_t unit = 0; unit < found->unit_count; unit++) {
         int64_t norm = found->batch_norms[unit];
         recognition->units[found->layers[unit]] = found->units[unit];
         if (norm == I3D_NOWHERE)
             continue;
         recognition->units[norm] = found->units[unit];
-        if (!recognition->batch_norm)
-            recognition->epsilon = i3d_float(&nodes[norm], "epsilon", 1e-5f);
         recognition->batch_norm = true;
     }
     recognition->architecture = found->architecture;

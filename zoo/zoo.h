@@ -140,7 +140,6 @@ struct i3d_recognition {
     bool is_3d;
     int64_t classes, channels;
     bool batch_norm; /* BatchNormalization nodes are there (false: folded, or never were) */
-    double epsilon;  /* of the first of them */
     /* For each node of the model: the unit it belongs to, or null. malloc'ed. */
     const char **units;
 };
