@@ -10,6 +10,12 @@ enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *mo
 enum i3d_status i3d_safetensors_write(const struct i3d_model *model, struct i3d_output *output,
                                       struct i3d_error *error);
 
+bool i3d_npy_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_npy_read(struct i3d_file *file, struct i3d_model *model,
+                             struct i3d_error *error);
+enum i3d_status i3d_npy_write(const struct i3d_model *model, struct i3d_output *output,
+                              struct i3d_error *error);
+
 bool i3d_hdf5_recognise(const unsigned char *head, size_t head_length, uint64_t size);
 enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
                               struct i3d_error *error);

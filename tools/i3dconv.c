@@ -21,6 +21,7 @@ static const struct {
     { "filters", cmd_filters, "the first layer's filters as a picture" },
     { "inflate", cmd_inflate, "2D to 3D" },
     { "inspect", cmd_inspect, "what a file holds" },
+    { "run", cmd_run, "the forward pass, on arrays" },
     { "verify", cmd_verify, "prove that a 3D network computes what the 2D one does" },
     { "zoo", cmd_zoo, "architectures and synthetic weights" },
 };

@@ -13,6 +13,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_filters(int argc, char **argv);
 int cmd_inflate(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_zoo(int argc, char **argv);
 

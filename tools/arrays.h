@@ -1,0 +1,39 @@
+/* Arrays between files, networks and people: inputs in some order of axes, results,
+ * the likeliest classes. */
+#pragma once
+
+#include "tools/tool.h"
+#include "verify/engine.h"
+
+/* Whether text is an order of axes: letters of N, C, T, H and W, none twice. */
+bool array_layout_is_sound(const char *text);
+
+/* Reads a file of one array as float32 and turns it from the layout (null: the
+ * model's own) into what the model's input is: N×C×H×W, N×C×T×H×W, or channels
+ * last. A batch axis that is missing is added. I3D_USAGE if the axes do not fit. */
+enum i3d_status array_load_input(const char *path, const char *layout,
+                                 const struct i3d_model *model, struct i3d_array *array,
+                                 struct i3d_error *error);
+
+enum i3d_status array_copy(const struct i3d_array *from, struct i3d_array *to,
+                           struct i3d_error *error);
+/* Adds b to a. I3D_USAGE if their shapes differ. */
+enum i3d_status array_add(struct i3d_array *a, const struct i3d_array *b,
+                          struct i3d_error *error);
+/* Writes it as the tensor "array", in the format that the name tells ("-": .npy). */
+enum i3d_status array_write(const struct i3d_array *array, const char *path,
+                            struct i3d_error *error);
+
+/* Shape, range and mean in one line. */
+void array_print_summary(const struct i3d_array *array);
+
+/* The count likeliest classes of each sample, one a line: class, probability, name.
+ * The array is N×classes, further axes having one element. */
+enum i3d_status array_print_top(const struct i3d_array *array, int64_t count,
+                                bool is_probability, char *const *labels, size_t label_count,
+                                struct i3d_error *error);
+
+/* Lines of a file, malloc'ed. */
+enum i3d_status array_read_labels(const char *path, char ***labels, size_t *count,
+                                  struct i3d_error *error);
+void array_free_labels(char **labels, size_t count);
