@@ -119,3 +119,30 @@ enum i3d_status i3d_input_open(const char *path, struct i3d_file **file, struct 
         close(fd);
     return status;
 }
+
+enum i3d_status i3d_input_load(const char *path, size_t most, char **text, size_t *length,
+                               struct i3d_error *error)
+{
+    struct i3d_file *file;
+    *text = NULL;
+    enum i3d_status status = i3d_input_open(path, &file, error);
+    if (status)
+        return i3d_error_file(error, path);
+    uint64_t size = i3d_file_size(file);
+    if (size > most)
+        status = i3d_fail(error, I3D_MALFORMED, "it is longer than %zu bytes", most);
+    else if (!(*text = malloc((size_t)size + 1)))
+        status = i3d_fail_memory(error);
+    else
+        status = i3d_file_read(file, 0, *text, (size_t)size, error);
+    i3d_file_release(file);
+    if (status) {
+        free(*text);
+        *text = NULL;
+        return i3d_error_file(error, path);
+    }
+    (*text)[size] = 0;
+    if (length)
+        *length = (size_t)size;
+    return I3D_OK;
+}

@@ -8,3 +8,8 @@
  * $TMPDIR, or /tmp. A directory is I3D_MALFORMED, the system's refusal
  * I3D_SYSTEM. The reference is the caller's. */
 enum i3d_status i3d_input_open(const char *path, struct i3d_file **file, struct i3d_error *error);
+
+/* The whole of a small text: malloc'ed, with a NUL behind it; *length may be null.
+ * I3D_MALFORMED if it is longer than most. */
+enum i3d_status i3d_input_load(const char *path, size_t most, char **text, size_t *length,
+                               struct i3d_error *error);

@@ -364,3 +364,17 @@ void i3d_output_abandon(struct i3d_output *output)
     free(output->buffer);
     free(output);
 }
+
+enum i3d_status i3d_output_put(const char *path, const void *bytes, size_t length,
+                               struct i3d_error *error)
+{
+    struct i3d_output *output;
+    enum i3d_status status = i3d_output_open(path, &output, error);
+    if (!status)
+        status = i3d_output_write(output, bytes, length, error);
+    if (!status)
+        status = i3d_output_commit(output, error);
+    else
+        i3d_output_abandon(output);
+    return status ? i3d_error_file(error, path) : I3D_OK;
+}

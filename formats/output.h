@@ -39,6 +39,10 @@ enum i3d_status i3d_output_write(void *output, const void *bytes, size_t length,
 enum i3d_status i3d_output_write_at(struct i3d_output *output, uint64_t offset,
                                     const void *bytes, size_t length, struct i3d_error *error);
 
+/* Opens, writes and commits: the whole of a small file. */
+enum i3d_status i3d_output_put(const char *path, const void *bytes, size_t length,
+                               struct i3d_error *error);
+
 /* Makes the output appear. Frees output, also on failure. */
 enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *error);
 /* Drops it and removes the temporary file. Null is fine. */

@@ -247,38 +247,30 @@ enum i3d_status array_read_labels(const char *path, char ***labels, size_t *coun
                                   struct i3d_error *error)
 {
     enum { LARGEST = 1 << 24 };
-    struct i3d_file *file;
+    char *text;
+    size_t length, lines = 0;
     *labels = NULL;
     *count = 0;
-    enum i3d_status status = i3d_input_open(path, &file, error);
+    enum i3d_status status = i3d_input_load(path, LARGEST, &text, &length, error);
     if (status)
-        return i3d_error_file(error, path);
-    uint64_t size = i3d_file_size(file);
-    char *text = size <= LARGEST ? malloc((size_t)size + 1) : NULL;
-    if (size > LARGEST)
-        status = i3d_fail(error, I3D_MALFORMED, "it is too long for a list of labels");
-    else
-        status = text ? i3d_file_read(file, 0, text, (size_t)size, error) : i3d_fail_memory(error);
-    if (!status)
-        text[size] = 0;
-    size_t lines = 0;
-    for (uint64_t i = 0; !status && i < size; i++)
-        lines += text[i] == '\n' || i + 1 == size;
-    *labels = status ? NULL : calloc(lines + 1, sizeof **labels);
-    if (!status && !*labels)
+        return status;
+    for (size_t i = 0; i < length; i++)
+        lines += text[i] == '\n' || i + 1 == length;
+    *labels = calloc(lines + 1, sizeof **labels);
+    if (!*labels)
         status = i3d_fail_memory(error);
-    char *at = text;
-    for (size_t i = 0; !status && i < lines; i++) {
-        size_t length = strcspn(at, "\n");
-        (*labels)[i] = strndup(at, length && at[length - 1] == '\r' ? length - 1 : length);
-        if (!(*labels)[i])
+    const char *at = text;
+    while (!status && *count < lines) {
+        size_t line = strcspn(at, "\n");
+        char *label = strndup(at, line && at[line - 1] == '\r' ? line - 1 : line);
+        if (label)
+            (*labels)[(*count)++] = label;
+        else
             status = i3d_fail_memory(error);
-        at += length + 1;
-        *count = i + 1;
+        at += line + 1;
     }
     free(text);
-    i3d_file_release(file);
-    return status ? i3d_error_file(error, path) : I3D_OK;
+    return status;
 }
 
 void array_free_labels(char **labels, size_t count)

@@ -17,7 +17,6 @@ static const char usage[] =
 static enum i3d_status draw(const char *path, const char *out, struct i3d_error *error)
 {
     struct i3d_model *model = NULL;
-    struct i3d_output *output = NULL;
     unsigned char *png = NULL;
     size_t length = 0;
     enum i3d_status status = tool_read_graph(path, NULL, &model, error);
@@ -25,14 +24,8 @@ static enum i3d_status draw(const char *path, const char *out, struct i3d_error 
         status = i3d_draw_filters(model, &png, &length, error);
     if (status)
         i3d_error_file(error, path);
-    if (!status)
-        status = i3d_output_open(out, &output, error);
-    if (!status)
-        status = i3d_output_write(output, png, length, error);
-    if (!status)
-        status = i3d_output_commit(output, error);
     else
-        i3d_output_abandon(output);
+        status = i3d_output_put(out, png, length, error);
     free(png);
     i3d_model_free(model);
     return status;

@@ -131,20 +131,13 @@ static enum i3d_status read_recipe_file(const char *path, struct i3d_recipe **re
                                         struct i3d_error *error)
 {
     enum { LARGEST = 1 << 20 };
-    struct i3d_file *file;
-    enum i3d_status status = i3d_input_open(path, &file, error);
+    char *text;
+    size_t length;
+    enum i3d_status status = i3d_input_load(path, LARGEST, &text, &length, error);
     if (status)
-        return i3d_error_file(error, path);
-    uint64_t size = i3d_file_size(file);
-    char *text = size <= LARGEST ? malloc((size_t)size + 1) : NULL;
-    if (size > LARGEST)
-        status = i3d_fail(error, I3D_MALFORMED, "it is too long for a recipe");
-    else
-        status = text ? i3d_file_read(file, 0, text, (size_t)size, error) : i3d_fail_memory(error);
-    if (!status)
-        status = i3d_recipe_parse(path, text, (size_t)size, recipe, error);
+        return status;
+    status = i3d_recipe_parse(path, text, length, recipe, error);
     free(text);
-    i3d_file_release(file);
     return status ? i3d_error_file(error, path) : I3D_OK;
 }
 

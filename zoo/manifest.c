@@ -178,25 +178,16 @@ enum i3d_status i3d_manifest_take_entries(struct i3d_manifest *manifest, struct 
 
 static enum i3d_status load_json(const char *path, json_t **json, struct i3d_error *error)
 {
-    struct i3d_file *file;
-    enum i3d_status status = i3d_input_open(path, &file, error);
+    char *text;
+    size_t length;
+    json_error_t wrong;
+    enum i3d_status status = i3d_input_load(path, MANIFEST_LIMIT, &text, &length, error);
     if (status)
         return status;
-    uint64_t size = i3d_file_size(file);
-    char *text = size <= MANIFEST_LIMIT ? malloc((size_t)size + 1) : NULL;
-    if (size > MANIFEST_LIMIT)
-        status = i3d_fail(error, I3D_MALFORMED, "%llu bytes are too many for a manifest",
-                          (unsigned long long)size);
-    else
-        status = text ? i3d_file_read(file, 0, text, (size_t)size, error) : i3d_fail_memory(error);
-    json_error_t wrong;
-    if (!status) {
-        *json = json_loadb(text, (size_t)size, JSON_REJECT_DUPLICATES, &wrong);
-        if (!*json)
-            status = i3d_fail(error, I3D_MALFORMED, "line %d: %s", wrong.line, wrong.text);
-    }
+    *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &wrong);
+    if (!*json)
+        status = i3d_fail(error, I3D_MALFORMED, "line %d: %s", wrong.line, wrong.text);
     free(text);
-    i3d_file_release(file);
     return status;
 }
 
@@ -263,19 +254,14 @@ void i3d_manifest_free(struct i3d_manifest *manifest)
 
 enum i3d_status i3d_write_json(const json_t *json, const char *path, struct i3d_error *error)
 {
-    char *text = json_dumps(json, JSON_INDENT(2));
-    struct i3d_output *output = NULL;
-    enum i3d_status status = text ? i3d_output_open(path, &output, error) : i3d_fail_memory(error);
-    if (!status)
-        status = i3d_output_write(output, text, strlen(text), error);
-    if (!status)
-        status = i3d_output_write(output, "\n", 1, error);
-    if (status)
-        i3d_output_abandon(output);
-    else
-        status = i3d_output_commit(output, error);
+    char *text = json_dumps(json, JSON_INDENT(2)), *line = NULL;
+    int length = text ? asprintf(&line, "%s\n", text) : -1;
+    enum i3d_status status = length < 0 ? i3d_fail_memory(error)
+                                        : i3d_output_put(path, line, (size_t)length, error);
+    if (length >= 0)
+        free(line);
     free(text);
-    return status ? i3d_error_file(error, path) : I3D_OK;
+    return status;
 }
 
 enum i3d_status i3d_manifest_start(const char *path, const char *name, struct i3d_error *error)

@@ -35,8 +35,6 @@ enum i3d_status i3d_page_write(struct i3d_page *page, const char *folder, const 
                                struct i3d_error *error)
 {
     char *path = NULL;
-    struct i3d_output *output = NULL;
-    enum i3d_status status = I3D_OK;
     bool good = page->stream && !ferror(page->stream);
     if (page->stream && fclose(page->stream))
         good = false;
@@ -44,13 +42,7 @@ enum i3d_status i3d_page_write(struct i3d_page *page, const char *folder, const 
         free(page->text);
         return i3d_fail_memory(error);
     }
-    status = i3d_output_open(path, &output, error);
-    if (!status)
-        status = i3d_output_write(output, page->text, page->length, error);
-    if (!status)
-        status = i3d_output_commit(output, error);
-    else
-        i3d_output_abandon(output);
+    enum i3d_status status = i3d_output_put(path, page->text, page->length, error);
     free(path);
     free(page->text);
     return status;

@@ -290,7 +290,6 @@ static enum i3d_status write_picture(const struct making *making, struct i3d_err
     unsigned char *png = NULL;
     size_t length = 0;
     char *path = NULL;
-    struct i3d_output *output = NULL;
     enum i3d_status status = read_graph(making->unverified, making->product->dialect, &model,
                                         error);
     if (!status)
@@ -301,13 +300,7 @@ static enum i3d_status write_picture(const struct making *making, struct i3d_err
     if (!status && asprintf(&path, "%s.png", making->result) < 0)
         status = i3d_fail_memory(error);
     if (!status)
-        status = i3d_output_open(path, &output, error);
-    if (!status)
-        status = i3d_output_write(output, png, length, error);
-    if (!status)
-        status = i3d_output_commit(output, error);
-    else
-        i3d_output_abandon(output);
+        status = i3d_output_put(path, png, length, error);
     free(path);
     free(png);
     return status;
