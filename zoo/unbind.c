@@ -261,8 +261,7 @@ static enum i3d_status put_all(const struct origin *origin, const struct i3d_dia
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 
-/* The first word of an architecture's name: Inception-V1s differ in geometry, not in
- * what their units are called. */
+/* Inception-V1s differ in geometry, not in what their units are called. */
 static bool same_family(const char *a, const char *b)
 {
     static const char inception[] = "inception_v1";
@@ -285,9 +284,11 @@ static enum i3d_status check_geometry(const struct origin *origin,
     }
     const struct i3d_dialect *wanted = i3d_dialect_for(*dialect, found->architecture->name);
     *dialect = wanted ? wanted : *dialect;
-    if (!same_family((*dialect)->architecture, found->architecture->name))
-        return i3d_fail(error, I3D_UNSUPPORTED, "the network is %s, %s names %s",
-                        found->architecture->name, name, (*dialect)->architecture);
+    if (!same_family((*dialect)->architecture, found->architecture->name)) {
+        i3d_fail(error, I3D_UNSUPPORTED, "the network is %s, %s names %s",
+                 found->architecture->name, name, (*dialect)->architecture);
+        return i3d_error_hint(error, "ONNX and safetensors hold any network");
+    }
     if (found->is_3d != ((*dialect)->spatial_axes == 3)) {
         i3d_fail(error, I3D_UNSUPPORTED, "the network is %s, %s names a %s one",
                  found->is_3d ? "3D" : "2D", name, found->is_3d ? "2D" : "3D");

@@ -448,6 +448,23 @@ static void test_residual_dialects(void **state)
     i3d_model_free(weights);
 }
 
+/* DataParallel's prefix: conv1.weight is not to be taken for layer1.0.conv1.weight. */
+static void test_prefixed_names(void **state)
+{
+    (void)state;
+    struct i3d_model *weights = synth("resnet18", NULL, (struct i3d_architecture_options){ 0 }, 4);
+    struct i3d_model *expected = bind(weights, NULL);
+    for (size_t i = 0; i < weights->tensor_count; i++)
+        weights->tensors[i].name = i3d_arena_printf(weights->arena, "module.%s",
+                                                    weights->tensors[i].name);
+    struct i3d_model *graph = bind(weights, NULL);
+    assert_string_equal(i3d_metadata(graph, "i3dconv.architecture"), "resnet18");
+    assert_same_tensors(expected, graph);
+    i3d_model_free(graph);
+    i3d_model_free(expected);
+    i3d_model_free(weights);
+}
+
 /* torchvision's pads against SAME: the first convolution alone reads otherwise. */
 static void test_nearly_fitting(void **state)
 {
@@ -847,6 +864,7 @@ int main(void)
         cmocka_unit_test(test_round_trip_across),
         cmocka_unit_test(test_round_trip_3d),
         cmocka_unit_test(test_residual_dialects),
+        cmocka_unit_test(test_prefixed_names),
         cmocka_unit_test(test_nearly_fitting),
         cmocka_unit_test(test_binding_reads_nothing),
         cmocka_unit_test(test_names_of_other_savers),
