@@ -42,9 +42,12 @@ def test_weights_made_by_constant_nodes(work):
 
 
 def test_weights_made_by_constant_of_shape_nodes(work):
-    """As published: every weight is 0.02, so this shows that the file is read, no more."""
-    inflate_and_verify(networks.find_light_model("light_inception_v1.onnx"),
-                       work / "inflated.onnx", frames=SHORTEST_CLIP)
+    """As published: every weight is 0.02, so this shows that the file is read, no more.
+    Sums of positive numbers only: Winograd's differences of them cost it digits (1.8e-5)."""
+    flat = networks.find_light_model("light_inception_v1.onnx")
+    i3dconv("inflate", flat, "-o", work / "inflated.onnx")
+    i3dconv("verify", flat, work / "inflated.onnx", "--frames", SHORTEST_CLIP, "--engine",
+            "reference", "--quiet")
 
 
 common.main()
