@@ -419,6 +419,8 @@ static enum i3d_status inflate_nodes(struct inflater *in, struct i3d_error *erro
             status = i3d_inflate_head_pool(in, node, error);
         else if ((int64_t)i == in->head.classifier)
             status = i3d_inflate_classifier(in, node, error);
+        else if (i3d_fills_like_video(in, node))
+            status = i3d_fill_like_video(in, node, error);
         else if (is_about_sizes(in, node))
             for (size_t k = 0; k < node->output_count; k++)
                 i3d_flow(in, node->outputs[k])->numbers = true;
@@ -488,7 +490,7 @@ static enum i3d_status inflate_graph(struct inflater *in, struct i3d_error *erro
     return i3d_pad_time_with_edges(in->to, &clip, error);
 }
 
-static enum i3d_status inflate_flat(const struct i3d_model *flat,
+static enum i3d_status inflate_flat(struct i3d_model *flat,
                                     const struct i3d_inflate_options *options,
                                     const struct i3d_recipe *recipe, struct i3d_model *to,
                                     struct i3d_error *error)
@@ -506,6 +508,8 @@ static enum i3d_status inflate_flat(const struct i3d_model *flat,
                         : i3d_fail_memory(error);
         free(inputs);
     }
+    if (!status)
+        status = i3d_settle_transposed_pads(flat, shapes, error);
     if (!status) {
         size_t values = i3d_index_value_count(index);
         in.index = index;

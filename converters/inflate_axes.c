@@ -68,27 +68,50 @@ static enum i3d_status repeat_in_time(struct inflater *in, const char *value, co
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 
+/* *name is input k, which has no time axis, with one of one element. */
+static enum i3d_status give_time(struct inflater *in, const struct i3d_node *flat, size_t k,
+                                 int64_t time, const char **name, struct i3d_error *error)
+{
+    *name = i3d_arena_printf(in->to->arena, "%s/input_%zu_with_time", flat->outputs[0], k);
+    i3d_mark_used(in, flat->inputs[k]);
+    return *name ? i3d_emit_axes(in, "Unsqueeze", i3d_emitted(in, flat->inputs[k]), *name, &time,
+                                 1, false, error)
+                 : i3d_fail_memory(error);
+}
+
 /* The inputs of a Concat have to agree in time: one whose frames are all alike, and
- * which has only one, is repeated. names get the repeated inputs' names, and nulls. */
+ * which has only one or none, is repeated. *flow gets that of the result, names the
+ * repeated inputs' names, and nulls. */
 static enum i3d_status agree_in_time(struct inflater *in, const struct i3d_node *flat,
                                      struct flow *flow, int rank, const char **names,
                                      struct i3d_error *error)
 {
     const char *full = NULL;
+    *flow = (struct flow){ .time = -1 };
     for (size_t k = 0; k < flat->input_count; k++) {
         const struct flow *other = i3d_flow(in, flat->inputs[k]);
-        if (other->time < 0 || other->time != flow->time)
-            return i3d_refuse(flat, error, "its inputs do not all have a time axis in one place");
+        if (other->time < 0)
+            continue;
+        if (flow->time >= 0 && other->time != flow->time)
+            return i3d_refuse(flat, error, "the time axes of its inputs do not line up");
+        if (flow->time < 0)
+            *flow = *other;
         if (!other->single)
             full = i3d_emitted(in, flat->inputs[k]);
     }
     flow->single = !full;
     enum i3d_status status = I3D_OK;
-    for (size_t k = 0; k < flat->input_count && full && !status; k++) {
-        if (!i3d_flow(in, flat->inputs[k])->single)
+    for (size_t k = 0; k < flat->input_count && !status; k++) {
+        const struct flow *other = i3d_flow(in, flat->inputs[k]);
+        const char *input = i3d_emitted(in, flat->inputs[k]);
+        if (other->time < 0) {
+            status = give_time(in, flat, k, flow->time, &names[k], error);
+            input = names[k];
+        }
+        if (status || !full || (other->time >= 0 && !other->single))
             continue;
         const char *base = i3d_arena_printf(in->to->arena, "%s/repeated_%zu", flat->outputs[0], k);
-        status = base ? repeat_in_time(in, i3d_emitted(in, flat->inputs[k]), full, flow->time, rank, base, &names[k], error)
+        status = base ? repeat_in_time(in, input, full, flow->time, rank, base, &names[k], error)
                       : i3d_fail_memory(error);
     }
     return status;
@@ -97,7 +120,7 @@ static enum i3d_status agree_in_time(struct inflater *in, const struct i3d_node 
 static enum i3d_status inflate_concat(struct inflater *in, const struct i3d_node *flat,
                                       struct i3d_error *error)
 {
-    struct flow flow = *i3d_flow(in, flat->inputs[0]);
+    struct flow flow;
     const char **names = i3d_arena_alloc(in->to->arena, flat->input_count, sizeof *names);
     int rank = 0;
     int64_t axis;
@@ -125,14 +148,15 @@ enum i3d_status i3d_inflate_one_axis(struct inflater *in, size_t position,
     const struct i3d_node *flat = node_at(in, position);
     if (i3d_is(flat, "Concat"))
         return inflate_concat(in, flat, error);
-    bool softmax = i3d_is(flat, "Softmax") || i3d_is(flat, "LogSoftmax");
-    bool flattens = softmax && in->opset < 13;
+    bool softmax = i3d_is(flat, "Softmax") || i3d_is(flat, "LogSoftmax")
+        || i3d_is(flat, "Hardmax");
+    bool flattens = softmax && in->opset < 13, last = softmax || i3d_is(flat, "LpNormalization");
     struct flow flow = *i3d_flow(in, flat->inputs[0]);
     int rank;
     int64_t axis;
     enum i3d_status status = read_rank(in, flat, &rank, error);
     if (!status)
-        status = read_axis(flat, flattens ? 1 : softmax ? -1 : 0, rank, &axis, error);
+        status = read_axis(flat, flattens ? 1 : last ? -1 : 0, rank, &axis, error);
     if (status)
         return status;
     /* One element of time makes no difference to what is flattened from axis on. */

@@ -17,7 +17,7 @@ static enum i3d_status mean_of_frames(struct inflater *in, const char *frames, i
     return i3d_emit_axes(in, "ReduceMean", frames, output, &time, 1, keepdims, error);
 }
 
-/* The axes in 3D; all says that height and width are among them. */
+/* The axes in 3D, with_time that of time too. */
 static int rename_axes(const struct flow *flow, const int64_t *axes, int count, int rank,
                        bool with_time, int64_t renamed[I3D_MAX_RANK + 1])
 {
@@ -96,4 +96,26 @@ enum i3d_status i3d_inflate_reduce(struct inflater *in, size_t position, struct 
     }
     *i3d_flow(in, output) = flow;
     return status;
+}
+
+/* The norm over height and width of each frame, then the mean over time. */
+enum i3d_status i3d_inflate_global_norm(struct inflater *in, size_t position,
+                                        struct i3d_error *error)
+{
+    const struct i3d_node *flat = &in->flat->nodes[position];
+    struct flow flow = *i3d_flow(in, flat->inputs[0]);
+    int64_t p = i3d_int(flat, "p", 2), axes[] = { 3, 4 };
+    if (flow.time != 2 || i3d_flat_shape(in, flat->inputs[0])->rank != 4)
+        return i3d_refuse(flat, error, "its input is no N×C×H×W image");
+    if (p != 1 && p != 2)
+        return i3d_refuse(flat, error, "norms other than 1 and 2 are not handled");
+    const char *frames = i3d_join(in, flat->outputs[0], "of_each_frame");
+    enum i3d_status status = frames
+        ? i3d_emit_axes(in, p == 1 ? "ReduceL1" : "ReduceL2", i3d_emitted(in, flat->inputs[0]),
+                        frames, axes, 2, true, error)
+        : i3d_fail_memory(error);
+    flow.single = true;
+    flow.name = NULL;
+    *i3d_flow(in, flat->outputs[0]) = flow;
+    return status ? status : mean_of_frames(in, frames, flow.time, true, flat->outputs[0], error);
 }

@@ -132,7 +132,7 @@ static enum i3d_status merge_time(struct inflater *in, const struct i3d_node *fl
     if (status)
         return status;
     dims[axis] = -1;
-    if (to->rank != 3 || axis != 2 || to->dims[0] < 0)
+    if (to->rank != 3 || axis != 2 || dims[0] < 0)
         return i3d_refuse(flat, error, "it merges channels with positions across time");
     *i3d_flow(in, flat->outputs[0]) =
         (struct flow){ .time = axis, .merged_from = flat->inputs[0] };
@@ -286,4 +286,36 @@ enum i3d_status i3d_inflate_tile(struct inflater *in, size_t position, struct i3
     flow.name = NULL;
     *i3d_flow(in, flat->outputs[0]) = flow;
     return with_one_for_time(in, flat, repeats, rank, rank - flow.time, error);
+}
+
+bool i3d_fills_like_video(const struct inflater *in, const struct i3d_node *flat)
+{
+    if (!i3d_is(flat, "ConstantOfShape") || !flat->input_count || !flat->output_count)
+        return false;
+    int64_t producer = i3d_index_producer(in->index, flat->inputs[0]);
+    if (producer == I3D_NOWHERE)
+        return false;
+    const struct i3d_node *shape = &in->flat->nodes[producer];
+    return i3d_is(shape, "Shape") && !i3d_attribute(shape, "start") && !i3d_attribute(shape, "end")
+        && i3d_flow(in, shape->inputs[0])->time >= 0;
+}
+
+enum i3d_status i3d_fill_like_video(struct inflater *in, const struct i3d_node *flat,
+                                    struct i3d_error *error)
+{
+    int64_t producer = i3d_index_producer(in->index, flat->inputs[0]);
+    const char *like = in->flat->nodes[producer].inputs[0];
+    const char *sizes = i3d_join(in, flat->outputs[0], "sizes");
+    struct i3d_node *fill = NULL;
+    bool good = sizes
+        && i3d_emit(in, "Shape", sizes, (const char *[]){ i3d_emitted(in, like), NULL },
+                    (const char *[]){ sizes, NULL })
+        && (fill = i3d_emit_copy(in, flat));
+    if (!good)
+        return i3d_fail_memory(error);
+    fill->inputs[0] = sizes;
+    struct flow flow = *i3d_flow(in, like);
+    flow.name = NULL;
+    *i3d_flow(in, flat->outputs[0]) = flow;
+    return I3D_OK;
 }

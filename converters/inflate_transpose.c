@@ -5,6 +5,72 @@
 
 #include <string.h>
 
+/* Pads and output padding of an axis whose output is to have so many elements more than
+ * its stride times (its input's size - 1). Where that is more than the kernel reaches,
+ * the rest is output padding. */
+static void pads_for(int64_t extent, int64_t more, bool smaller_first, int64_t *begin,
+                     int64_t *end, int64_t *output_padding)
+{
+    int64_t total = extent + *output_padding - more;
+    if (total < 0) {
+        *output_padding -= total;
+        total = 0;
+    }
+    *begin = smaller_first ? total / 2 : total - total / 2;
+    *end = total - *begin;
+}
+
+static enum i3d_status settle_pads(struct i3d_model *flat, const struct i3d_shapes *shapes,
+                                   struct i3d_node *node, struct i3d_error *error)
+{
+    size_t strided, dilated, extra_count, wanted_count;
+    const struct i3d_shape *from = i3d_shape_of(shapes, node->inputs[0]);
+    const struct i3d_shape *kernel = i3d_shape_of(shapes, node->inputs[1]);
+    const int64_t *strides = i3d_ints(node, "strides", &strided);
+    const int64_t *dilations = i3d_ints(node, "dilations", &dilated);
+    const int64_t *extra = i3d_ints(node, "output_padding", &extra_count);
+    const int64_t *wanted = i3d_ints(node, "output_shape", &wanted_count);
+    bool upper = i3d_string_is(node, "auto_pad", "SAME_UPPER");
+    bool same = upper || i3d_string_is(node, "auto_pad", "SAME_LOWER");
+    bool valid = i3d_string_is(node, "auto_pad", "VALID");
+    int64_t pads[4] = { 0 }, more[2] = { 0 };
+    if (from->rank != 4 || kernel->rank != 4)
+        return I3D_OK; /* its rule refuses it */
+    for (int k = 0; k < 2; k++) {
+        int64_t stride = strided == 2 ? strides[k] : 1, dilation = dilated == 2 ? dilations[k] : 1;
+        int64_t extent = (kernel->dims[2 + k] - 1) * dilation + 1;
+        more[k] = extra_count == 2 ? extra[k] : 0;
+        if (wanted_count == 2 && from->dims[2 + k] < 1)
+            return i3d_refuse(node, error, "the size of its input is not known");
+        if (wanted_count == 2)
+            pads_for(extent, wanted[k] - stride * (from->dims[2 + k] - 1), upper, &pads[k],
+                     &pads[2 + k], &more[k]);
+        else if (same)
+            pads_for(extent, stride, upper, &pads[k], &pads[2 + k], &more[k]);
+    }
+    bool good = wanted_count != 2 && !same && !valid ? true
+        : i3d_set_ints(flat, node, "pads", pads, 4)
+            && (!(more[0] | more[1]) || i3d_set_ints(flat, node, "output_padding", more, 2));
+    i3d_drop_attribute(node, "auto_pad");
+    i3d_drop_attribute(node, "output_shape");
+    return good ? I3D_OK : i3d_fail_memory(error);
+}
+
+enum i3d_status i3d_settle_transposed_pads(struct i3d_model *flat, const struct i3d_shapes *shapes,
+                                           struct i3d_error *error)
+{
+    for (size_t i = 0; i < flat->node_count; i++) {
+        struct i3d_node *node = &flat->nodes[i];
+        bool stated = !i3d_attribute(node, "auto_pad") && !i3d_attribute(node, "output_shape");
+        if (!i3d_is(node, "ConvTranspose") || node->input_count < 2 || stated)
+            continue;
+        enum i3d_status status = settle_pads(flat, shapes, node, error);
+        if (status)
+            return status;
+    }
+    return I3D_OK;
+}
+
 static int64_t residue(const struct i3d_temporal *time, int64_t tap)
 {
     return tap * time->dilation % time->stride;
@@ -91,8 +157,6 @@ enum i3d_status i3d_inflate_conv_transpose(struct inflater *in, size_t position,
     if (!weight || weight->rank != 4 || i3d_tensor_elements(weight) == 0
         || !i3d_dtype_is_float(weight->dtype) || !i3d_temporal_of(in, position, &time))
         return i3d_refuse(flat, error, "its kernel is no stored I×O×H×W");
-    if (i3d_attribute(flat, "output_shape") || i3d_attribute(flat, "auto_pad"))
-        return i3d_refuse(flat, error, "its pads are computed from the output's size");
     if (time.kernel > I3D_MAX_TAPS)
         return i3d_refuse(flat, error, "a temporal kernel of %lld frames is more than %d",
                           (long long)time.kernel, I3D_MAX_TAPS);

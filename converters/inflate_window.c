@@ -1,6 +1,7 @@
 #include "converters/channels.h"
 #include "converters/inflater.h"
 
+#include <math.h>
 #include <string.h>
 
 struct i3d_temporal i3d_choose_window(const struct inflater *in, size_t position,
@@ -277,6 +278,32 @@ static enum i3d_status inflate_whole_pool(struct inflater *in, const struct i3d_
                          flat->outputs[0], &time, 1, true, error);
 }
 
+/* A p-norm over N frames that are alike is too large by the p-th root of N. */
+static enum i3d_status scale_norm(struct inflater *in, const struct i3d_node *flat,
+                                  struct i3d_node *pool, const struct i3d_temporal *time,
+                                  struct i3d_error *error)
+{
+    enum i3d_dtype dtype = i3d_flat_shape(in, flat->outputs[0])->dtype;
+    if (!i3d_dtype_is_float(dtype))
+        return i3d_refuse(flat, error, "the type of its output is not known");
+    const char *norm = i3d_join(in, flat->outputs[0], "norm");
+    const char *scale = i3d_join(in, flat->outputs[0], "scale");
+    double factor = pow((double)time->kernel, -1.0 / (double)i3d_int(flat, "p", 2));
+    unsigned char element[8];
+    size_t size = i3d_dtype_size(dtype);
+    if (!norm || !scale)
+        return i3d_fail_memory(error);
+    i3d_from_double(dtype, &factor, element, 1);
+    pool->outputs[0] = norm;
+    enum i3d_status status = i3d_model_put_tensor(in->to, scale, dtype, 0, NULL,
+                                                  i3d_source_copy(element, size), error);
+    if (status)
+        return status;
+    return i3d_emit(in, "Mul", flat->outputs[0], (const char *[]){ norm, scale, NULL },
+                    (const char *[]){ flat->outputs[0], NULL })
+        ? I3D_OK : i3d_fail_memory(error);
+}
+
 enum i3d_status i3d_inflate_pool(struct inflater *in, size_t position, struct i3d_error *error)
 {
     const struct i3d_node *flat = &in->flat->nodes[position];
@@ -297,5 +324,7 @@ enum i3d_status i3d_inflate_pool(struct inflater *in, size_t position, struct i3
     struct flow flow = *i3d_flow(in, flat->inputs[0]);
     flow.name = NULL;
     *i3d_flow(in, flat->outputs[0]) = flow;
-    return set_window(in, flat, node, kernel, &time, error);
+    enum i3d_status status = set_window(in, flat, node, kernel, &time, error);
+    return status || !i3d_is(flat, "LpPool") || time.kernel == 1
+        ? status : scale_norm(in, flat, node, &time, error);
 }

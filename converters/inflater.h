@@ -120,11 +120,20 @@ typedef enum i3d_status i3d_inflate_rule(struct inflater *in, size_t position,
 i3d_inflate_rule i3d_inflate_one_axis, i3d_inflate_gather, i3d_inflate_slice,
     i3d_inflate_transpose, i3d_inflate_squeeze, i3d_inflate_unsqueeze, i3d_inflate_layer_norm;
 /* inflate_reduce.c */
-i3d_inflate_rule i3d_inflate_reduce;
+i3d_inflate_rule i3d_inflate_reduce, i3d_inflate_global_norm;
 /* inflate_reshape.c: sizes change, elements stay in order; and what repeats elements */
 i3d_inflate_rule i3d_inflate_reshape, i3d_inflate_flatten, i3d_inflate_expand, i3d_inflate_tile;
+/* Whether a node makes numbers in the shape of a value with time; and its 3D form. */
+bool i3d_fills_like_video(const struct inflater *in, const struct i3d_node *flat);
+enum i3d_status i3d_fill_like_video(struct inflater *in, const struct i3d_node *flat,
+                                    struct i3d_error *error);
 /* inflate_space.c: height and width change */
-i3d_inflate_rule i3d_inflate_resize, i3d_inflate_pad, i3d_inflate_folded;
+i3d_inflate_rule i3d_inflate_pad, i3d_inflate_folded;
+/* inflate_resize.c */
+i3d_inflate_rule i3d_inflate_resize;
+/* Refuses what is no N×C×H×W image whose time axis stands ahead of H, or has unknown sizes. */
+enum i3d_status i3d_need_image(const struct inflater *in, const struct i3d_node *flat,
+                               struct i3d_error *error);
 /* inflate_matrix.c */
 i3d_inflate_rule i3d_inflate_matmul, i3d_inflate_gemm;
 
@@ -146,6 +155,9 @@ bool i3d_temporal_of(const struct inflater *in, size_t position, struct i3d_temp
 
 /* inflate_transpose.c */
 i3d_inflate_rule i3d_inflate_conv_transpose;
+/* Writes out the pads of ConvTranspose nodes that auto_pad or output_shape stand for. */
+enum i3d_status i3d_settle_transposed_pads(struct i3d_model *flat, const struct i3d_shapes *shapes,
+                                           struct i3d_error *error);
 
 /* head.c. Finds pool and classifier; head->pool stays -1 where there are none. */
 enum i3d_status i3d_find_head(struct inflater *in, struct i3d_error *error);

@@ -49,10 +49,11 @@ def require(condition, message):
         raise AssertionError(message)
 
 
-def i3dconv(*arguments, status=0, stdin=None):
+def i3dconv(*arguments, status=0, stdin=None, quiet=False):
     """Runs i3dconv and returns its standard output as bytes; fails on another status."""
     words = [str(argument) for argument in arguments]
-    print("# i3dconv", *(word.rpartition("/")[2] for word in words), flush=True)
+    if not quiet:
+        print("# i3dconv", *(word.rpartition("/")[2] for word in words), flush=True)
     done = subprocess.run([I3DCONV, *words], input=stdin, capture_output=True)
     if done.returncode != status:
         said = (done.stdout[-2000:] + done.stderr).decode(errors="replace")
