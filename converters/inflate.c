@@ -443,6 +443,22 @@ static enum i3d_status copy_tensors(struct inflater *in, struct i3d_error *error
     return I3D_OK;
 }
 
+/* The rules of --set, which go ahead of the recipe's own. */
+static bool describe_sets(struct inflater *in)
+{
+    const char *sets = NULL;
+    for (size_t i = 0; i < in->recipe->rule_count; i++) {
+        const struct i3d_rule *rule = &in->recipe->rules[i];
+        if (!rule->is_set)
+            continue;
+        sets = sets ? i3d_arena_printf(in->to->arena, "%s %s", sets, rule->text)
+                    : i3d_arena_string(in->to->arena, rule->text);
+        if (!sets)
+            return false;
+    }
+    return !sets || i3d_set_metadata(in->to, "i3dconv.set", sets);
+}
+
 static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
 {
     const struct i3d_inflate_options *options = in->options;
@@ -466,6 +482,10 @@ static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
     good &= i3d_set_metadata(to, "i3dconv.temporal_padding", padding);
     if (options->init == I3D_INIT_CENTER)
         good &= i3d_set_metadata(to, "i3dconv.init", "center");
+    if (options->channel_init != I3D_CHANNELS_SCALED_MEAN)
+        good &= i3d_set_metadata(to, "i3dconv.channel_init",
+                                 options->channel_init == I3D_CHANNELS_MEAN ? "mean" : "cycle");
+    good &= i3d_set_metadata(to, "i3dconv.version", PACKAGE_VERSION) && describe_sets(in);
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 

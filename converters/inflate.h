@@ -1,6 +1,7 @@
 /* 2D to 3D. */
 #pragma once
 
+#include "converters/channels.h"
 #include "converters/recipe.h"
 
 enum i3d_stream { I3D_RGB, I3D_FLOW };
@@ -12,6 +13,7 @@ struct i3d_inflate_options {
     enum i3d_init init;       /* where the recipe leaves it open */
     enum i3d_stream stream;
     int64_t in_channels;      /* 0: as in the 2D network, 2 for flow */
+    enum i3d_channel_init channel_init; /* of the first kernel, where channels differ */
     int64_t frames;           /* clip size: fixes T for edge padding; 0: 64 */
     int64_t height, width;    /* where the 2D graph leaves them open; 0: 224 */
     enum i3d_temporal_padding temporal_padding;
@@ -21,7 +23,8 @@ struct i3d_inflate_options {
  * Kernels become lazy views of the 2D file: repeated in time and divided by
  * their temporal size (arXiv 1705.07750, section 3). The value names of the
  * 2D graph are kept. I3D_UNSUPPORTED names the node that cannot be inflated and
- * why. metadata records recipe, stream and padding under "i3dconv.". */
+ * why. metadata records the program's version, the recipe and the options under
+ * "i3dconv.". */
 enum i3d_status i3d_inflate(const struct i3d_model *model,
                             const struct i3d_inflate_options *options,
                             struct i3d_model **inflated, struct i3d_error *error);

@@ -1,4 +1,3 @@
-#include "converters/channels.h"
 #include "converters/inflater.h"
 
 #include <math.h>
@@ -138,8 +137,9 @@ static enum i3d_status put_kernel(struct inflater *in, const char *name,
 
     struct i3d_source *source = NULL;
     if (flat->source) {
-        struct i3d_source *kernel = channels == flat->dims[1] ? i3d_source_retain(flat->source)
-                                                              : i3d_channel_mean(flat, channels);
+        struct i3d_source *kernel = channels == flat->dims[1]
+            ? i3d_source_retain(flat->source)
+            : i3d_other_channels(flat, channels, in->options->channel_init);
         source = kernel ? i3d_source_view(kernel, &view) : NULL;
         i3d_source_release(kernel);
     }

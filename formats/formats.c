@@ -3,6 +3,7 @@
 #include "formats/input.h"
 #include "formats/output.h"
 #include "formats/registry.h"
+#include "model/digest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,12 @@ static enum i3d_status recognise(struct i3d_file *file, const struct i3d_format 
 
 enum i3d_status i3d_read_model(const char *path, struct i3d_model **read, struct i3d_error *error)
 {
+    return i3d_read_model_digest(path, read, NULL, error);
+}
+
+enum i3d_status i3d_read_model_digest(const char *path, struct i3d_model **read, char *digest,
+                                      struct i3d_error *error)
+{
     *read = NULL;
     struct i3d_error unwanted; /* i3d_error_where loses the status where there is none */
     error = error ? error : &unwanted;
@@ -142,6 +149,8 @@ enum i3d_status i3d_read_model(const char *path, struct i3d_model **read, struct
         status = format->read(file, model, error);
     if (!status)
         status = i3d_model_check(model, error);
+    if (!status && digest)
+        status = i3d_digest_file(file, digest, error);
     if (status) {
         i3d_error_file(error, i3d_file_path(file));
         i3d_model_free(model);

@@ -40,6 +40,9 @@ const struct i3d_format *i3d_format_by_suffix(const char *path);
  * cannot be read is I3D_SYSTEM. */
 enum i3d_status i3d_read_model(const char *path, struct i3d_model **model,
                                struct i3d_error *error);
+/* The same; digest, of I3D_DIGEST_SIZE characters, gets the file's SHA-256. */
+enum i3d_status i3d_read_model_digest(const char *path, struct i3d_model **model, char *digest,
+                                      struct i3d_error *error);
 
 /* Writes the model to path ("-": standard output) in the format (null: by the
  * path's suffix; safetensors for "-"). Nothing is left behind on failure and

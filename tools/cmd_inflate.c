@@ -2,6 +2,7 @@
 
 #include "converters/inflate.h"
 #include "formats/input.h"
+#include "model/digest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@ static const char usage[] =
     "                                middle one (default repeat)\n"
     "      --stream rgb|flow         flow: 2 input channels (default rgb)\n"
     "      --in-channels N           another number of input channels\n"
+    "      --channel-init scaled-mean|mean|cycle\n"
+    "                                how their kernels are made (default scaled-mean)\n"
     "      --temporal-padding zero|edge\n"
     "                                edge: repeat the first and last frame, by Pad nodes\n"
     "                                for clips of --frames (default zero)\n"
@@ -46,6 +49,17 @@ static bool is_one_of(const char *text, const char *first, const char *second, b
 {
     *is_second = !strcmp(text, second);
     return *is_second || !strcmp(text, first);
+}
+
+static bool read_channel_init(const char *text, enum i3d_channel_init *init)
+{
+    static const char *const names[] = { "scaled-mean", "mean", "cycle" };
+    for (size_t i = 0; i < 3; i++)
+        if (!strcmp(text, names[i])) {
+            *init = (enum i3d_channel_init)i;
+            return true;
+        }
+    return false;
 }
 
 /* One option that takes a value; false if the value is wrong. */
@@ -82,6 +96,7 @@ static bool read_option(int option, const char *value, struct arguments *argumen
     case 'c':
         inflate->in_channels = tool_number(value, 1, 4096, &number) ? number : 0;
         return inflate->in_channels;
+    case 'l': return read_channel_init(value, &inflate->channel_init);
     case 'f':
         inflate->frames = tool_number(value, 1, 1 << 20, &number) ? number : 0;
         return inflate->frames;
@@ -100,6 +115,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "init", required_argument, NULL, 'n' },
         { "stream", required_argument, NULL, 's' },
         { "in-channels", required_argument, NULL, 'c' },
+        { "channel-init", required_argument, NULL, 'l' },
         { "temporal-padding", required_argument, NULL, 'p' },
         { "frames", required_argument, NULL, 'f' },
         { "input-shape", required_argument, NULL, 'i' },
@@ -184,6 +200,7 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
     const struct i3d_dialect *dialect;
     struct i3d_model *flat = NULL, *inflated = NULL;
     struct i3d_recipe *recipe = NULL;
+    char digest[I3D_DIGEST_SIZE];
     enum i3d_status status = tool_format(arguments->out, arguments->to, &format, error);
     if (!status)
         status = tool_dialect(arguments->dialect, &dialect, error);
@@ -198,7 +215,7 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
     if (!status && arguments->recipe)
         status = load_recipe(arguments->recipe, arguments, &recipe, error);
     if (!status)
-        status = tool_read_graph(arguments->in, NULL, &flat, error);
+        status = tool_read_source(arguments->in, NULL, digest, &flat, error);
     if (!status && !recipe)
         status = default_recipe(flat, &usual, error);
     if (!status && usual)
@@ -209,6 +226,8 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
         if (status)
             i3d_error_file(error, arguments->in);
     }
+    if (!status && !i3d_set_metadata(inflated, "i3dconv.source_sha256", digest))
+        status = i3d_fail_memory(error);
     if (!status)
         status = tool_write(inflated, arguments->out, format, dialect, error);
     i3d_recipe_free(recipe);

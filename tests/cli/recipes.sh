@@ -16,6 +16,9 @@ END
 shapes '--recipe own.recipe'
 shapes '--recipe isotropic --init center'
 
+# What was asked for stays with the result.
+run 'i3dconv inflate in.h5 --to onnx -o - --recipe framewise --set "Conv_1a*=5x7x7,stride=2" --set "Mixed_5c*=3" --in-channels 4 --channel-init cycle --init center | i3dconv inspect - | grep metadata | sed "s/$(sha256sum <in.h5 | cut -c1-64)/that of in.h5/"'
+
 run 'i3dconv inflate in.h5 -o out.onnx --recipe sideways'
 run 'i3dconv inflate in.h5 -o out.onnx --recipe ./absent.recipe'
 run 'i3dconv inflate in.h5 -o out.onnx --recipe mmaction2-i3d'

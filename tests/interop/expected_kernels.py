@@ -1,0 +1,54 @@
+"""Inflated kernels by numpy's own arithmetic: each of N frames is the 2D kernel divided by
+N, or for transposed convolutions by the number of taps that meet in an output frame."""
+
+import numpy
+import onnx
+from onnx import helper, numpy_helper
+
+from common import require
+
+
+def divided(kernel, divisor):
+    """One division, rounded once to the kernel's type."""
+    if kernel.dtype.itemsize < 4:
+        return (kernel.astype("f4") / numpy.float32(divisor)).astype(kernel.dtype)
+    return kernel / kernel.dtype.type(divisor)
+
+
+def repeated(kernel, frames):
+    return numpy.stack([divided(kernel, frames)] * frames, axis=2)
+
+
+def transposed(kernel, frames, stride, dilation):
+    residues = [t * dilation % stride for t in range(frames)]
+    return numpy.stack([divided(kernel, residues.count(residues[t])) for t in range(frames)],
+                       axis=2)
+
+
+def require_kernels(flat, inflated):
+    """Bit for bit, every convolution of the 3D graph; returns how many there are."""
+    two, three = onnx.load(flat), onnx.load(inflated)
+    weights = [{item.name: item for item in model.graph.initializer} for model in (two, three)]
+    kernels = {node.output[0]: node.input[1] for node in two.graph.node
+               if node.op_type in ("Conv", "ConvTranspose")}
+    constants = {node.output[0]: node.attribute[0].t for node in two.graph.node
+                 if node.op_type == "Constant" and node.attribute[0].name == "value"}
+    count = 0
+    for node in three.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        name = kernels[node.output[0]]
+        while name not in weights[0] and name not in constants:
+            name = next(other.input[0] for other in two.graph.node if name in other.output)
+        kernel = numpy_helper.to_array(weights[0].get(name) or constants[name])
+        found = numpy_helper.to_array(weights[1][node.input[1]])
+        settings = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        expected = repeated(kernel, found.shape[2])
+        if node.op_type == "ConvTranspose":
+            expected = transposed(kernel, found.shape[2], settings.get("strides", [1])[0],
+                                  settings.get("dilations", [1])[0])
+        require(found.dtype == kernel.dtype and found.tobytes() == expected.tobytes(),
+                f"the kernel of {node.output[0]} differs")
+        count += 1
+    require(count == len(kernels), f"{count} of {len(kernels)} kernels")
+    return count
