@@ -32,6 +32,8 @@ TRAINED = {
     "ppocr_det": ("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", 64),
     "ppocr_cls": ("rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", None),
 }
+# Half a gigabyte of fully connected weights, and large images: verified under one recipe.
+HEAVY = ["vgg16_bn", "light_vgg19"]
 # Pools without pads, where time is strided as space, need clips that do not get shorter
 # than they are. None of these numbers is a channel count or an image size.
 LONGER = {"densenet121": 33, "light_densenet121": 33, "vgg16_bn": 33, "light_vgg19": 33,
@@ -152,9 +154,13 @@ def make(work, name):
     return source, image
 
 
-def frames(name, recipe):
+def frames(name, recipe, padding="edge"):
     """How long the clip is for a network under a recipe."""
-    return LONGER.get(name, 9) if recipe == "isotropic" else 5
+    if recipe == "keep-frames" and padding == "zero":
+        return 13  # the first kernels span up to eleven
+    if recipe == "isotropic":
+        return LONGER.get(name, 9)
+    return 2 if name in LIGHT or name in HEAVY else 5
 
 
 def light_folder():

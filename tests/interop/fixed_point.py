@@ -1,41 +1,51 @@
 """The fixed point in ONNX Runtime: what a 2D network makes of an image, its inflated twin
 makes of every frame of a video that repeats that image."""
 
+import math
+
 import numpy
 import onnx
 import onnxruntime
 
+import clean_frames
 from common import TOLERANCE, require
+
+LARGEST_VALUE = 1 << 23  # elements
+
+
+def run_all(model, value, names):
+    """The named values of a run; only what they are made of is handed to the runtime."""
+    needed, nodes = set(names), []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            nodes.insert(0, node)
+            needed.update(node.input)
+    graph = onnx.helper.make_graph(
+        nodes, "part", model.graph.input,
+        [onnx.helper.make_empty_tensor_value_info(name) for name in names],
+        [tensor for tensor in model.graph.initializer if tensor.name in needed])
+    part = onnx.helper.make_model(graph, opset_imports=model.opset_import,
+                                  ir_version=model.ir_version)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(part.SerializeToString(), options,
+                                           providers=["CPUExecutionProvider"])
+    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: value})))
 
 
 def values_of(model):
     """Names of the float values that nodes compute."""
-    inferred = onnx.shape_inference.infer_shapes(model)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in
-             [*inferred.graph.value_info, *inferred.graph.output]}
+    kinds = {value.name: value.type.tensor_type.elem_type
+             for value in clean_frames.inferred_values(model)}
     return [name for node in model.graph.node for name in node.output
             if kinds.get(name) == onnx.TensorProto.FLOAT]
-
-
-def run_all(model, value, names):
-    """The named values of a run."""
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    there = {output.name for output in shown.graph.output}
-    shown.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name)
-                              for name in names if name not in there)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), options,
-                                           providers=["CPUExecutionProvider"])
-    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: value})))
 
 
 def error_between(flat, inflated, scale=None):
     """The largest difference at any frame, relative to the largest value; None where the
     two do not have the same axes but for time. Sizes may leave open which axis is time:
     the one that fits best is. scale: what errors are relative to, if not that value."""
-    scale = scale or numpy.abs(flat).max() or 1.0
+    scale = scale or float(numpy.abs(flat).max()) or 1.0
     if inflated.shape == flat.shape:
         shown = [flat]
     elif inflated.ndim == flat.ndim + 1:
@@ -43,24 +53,32 @@ def error_between(flat, inflated, scale=None):
                  if inflated.shape[:axis] + inflated.shape[axis + 1:] == flat.shape]
     else:
         shown = []
-    errors = [float(numpy.abs(inflated.astype("f8") - frame).max() / scale) for frame in shown]
-    return min(errors, default=None)
+    return min((largest_difference(inflated, frame) / scale for frame in shown), default=None)
 
 
-def time_axis(model):
-    return int({item.key: item.value for item in model.metadata_props}["i3dconv.time_axis"])
+def largest_difference(a, b):
+    """NaN if there is one on either side."""
+    difference = a - b
+    return float(max(difference.max(), -difference.min()))
+
+
+def boring_video(model, image, frames):
+    axis = clean_frames.time_axis(model)
+    return numpy.repeat(numpy.expand_dims(image, axis), frames, axis)
 
 
 def compare(flat, inflated, image, frames):
-    """Worst error over all values that both compute, and how many those are."""
+    """Worst error over the values that both compute, and how many those are. The largest
+    values, of networks that take large images, are left to what is made of them."""
     two, three = onnx.load(flat), onnx.load(inflated)
-    inflated_values = set(values_of(three))
+    shapes = clean_frames.shapes_at(three, frames)
+    inflated_values = {name for name in values_of(three)
+                       if math.prod(shapes[name]) <= LARGEST_VALUE}
     names = [name for name in values_of(two) if name in inflated_values]
     outputs = [output.name for output in two.graph.output]
     names += [name for name in outputs if name not in names]
     expected = run_all(two, image, names)
-    video = numpy.repeat(numpy.expand_dims(image, time_axis(three)), frames, time_axis(three))
-    actual = run_all(three, video, names)
+    actual = run_all(three, boring_video(three, image, frames), names)
     # ONNX Runtime's sigmoid is exact to 1e-7 of its range, not of values next to zero.
     sigmoids = {node.output[0] for node in two.graph.node if node.op_type == "Sigmoid"}
     worst, count = 0.0, 0
@@ -73,3 +91,32 @@ def compare(flat, inflated, image, frames):
             require(error <= TOLERANCE, f"{name}: relative error {error:.1e}")
             worst = max(worst, error)
     return worst, count
+
+
+class Zero:
+    """The fixed point with zero padding in time: at the deepest value that the 2D network
+    computes too and that has a clean frame; and whether the result has one at any length."""
+
+    def __init__(self, flat, inflated, image, frames):
+        two, three = onnx.load(flat), onnx.load(inflated)
+        traced = clean_frames.Tracer(three, frames)
+        known = set(values_of(two))
+        names = [name for name in values_of(three) if name in known
+                 and name in traced.clean and traced.clean[name].any()]
+        require(names, "no value has a clean frame")
+        self.deepest = names[-1]
+        self.never = three.graph.output[0].name in traced.never
+        self.clean = traced.clean[self.deepest]
+        expected = run_all(two, image, [self.deepest])[self.deepest]
+        actual = run_all(three, boring_video(three, image, frames), [self.deepest])[self.deepest]
+        self.error = self.compare(expected, actual)
+        require(self.error <= TOLERANCE, f"{self.deepest}: relative error {self.error:.1e}")
+
+    def compare(self, expected, actual):
+        if expected.shape == actual.shape:
+            return error_between(expected, actual)
+        errors = [error_between(expected, numpy.compress(self.clean, actual, axis))
+                  for axis in range(actual.ndim) if actual.shape[axis] == len(self.clean)
+                  and actual.shape[:axis] + actual.shape[axis + 1:] == expected.shape]
+        require(errors, f"{self.deepest}: {expected.shape} and {actual.shape}")
+        return min(errors)
