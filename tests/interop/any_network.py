@@ -6,8 +6,9 @@ import common
 
 common.need("torch", "torchvision", "onnx", "onnxruntime")
 
+import concurrent.futures
+import os
 import sys
-
 import time
 
 import onnx
@@ -26,43 +27,54 @@ def inflate(flat, inflated, recipe, size, *options):
     onnx.checker.check_model(str(inflated), full_check=True)
 
 
-def check(work, name, recipe):
+def check(path, flat, name, recipe):
     """One line of the table."""
-    flat, image = families.make(work, name)
     frames = families.frames(name, recipe)
-    inflated = work / f"{name}-{recipe}.onnx"
-    channels_last = image.shape[-1] == 3
-    size = ",".join(map(str, image.shape[1:3] if channels_last else image.shape[2:]))
-    inflate(flat, inflated, recipe, size, "--temporal-padding", "edge", "--frames", frames)
-    worst, count = fixed_point.compare(flat, inflated, image, frames)
+    inflated = path.with_name(f"{name}-{recipe}.onnx")
+    channels_last = flat.image.shape[-1] == 3
+    size = ",".join(map(str, flat.image.shape[1:3] if channels_last else flat.image.shape[2:]))
+    inflate(path, inflated, recipe, size, "--temporal-padding", "edge", "--frames", frames)
+    worst, count = fixed_point.compare(flat, inflated, frames)
     if name not in families.HEAVY or recipe == "keep-frames":
-        i3dconv("verify", flat, inflated, "--frames", frames, "--input-shape", size, "--tolerance",
-                common.TOLERANCE, "--quiet", quiet=True)
-    inflate(flat, inflated, recipe, size)
-    expected_kernels.require_kernels(flat, inflated)
-    zero = fixed_point.Zero(flat, inflated, image, families.frames(name, recipe, "zero"))
+        i3dconv("verify", path, inflated, "--frames", frames, "--input-shape", size,
+                "--tolerance", common.TOLERANCE, "--quiet", quiet=True)
+    inflate(path, inflated, recipe, size)
+    expected_kernels.require_kernels(flat.model, inflated)
+    zero = fixed_point.Zero(flat, inflated, families.frames(name, recipe, "zero"))
     inflated.unlink()
     result = "none at any length" if zero.never else "clean" if zero.clean.all() else "longer"
-    print(f"# {name:20} {recipe:12} {frames:3} {worst:8.1e} at {count:3} | {zero.error:8.1e} at "
-          f"{zero.deepest:40} {result}", flush=True)
+    return (f"{name:20} {recipe:12} {frames:3} {worst:8.1e} at {count:3} | {zero.error:8.1e} at "
+            f"{zero.deepest:40} {result}")
+
+
+def check_family(work, name):
+    """A network's lines of the table, and how many recipes failed."""
+    lines, failed = [], 0
+    path, image = families.make(work, name)
+    flat = fixed_point.Flat(path, image)
+    for recipe in RECIPES:
+        try:
+            lines.append(check(path, flat, name, recipe))
+        except Exception as failure:  # the table goes on
+            lines += [f"{name:20} {recipe:12} FAILED", *str(failure).splitlines()]
+            failed += 1
+    families.forget(work, name)
+    return lines, failed
 
 
 def test_every_family(work):
-    failures = []
-    begun = time.monotonic()
+    """One process a processor: exporting and comparing do not share well among threads."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    names = sorted(sys.argv[1:] or families.NAMES, key=lambda name: name not in families.HEAVY)
+    begun, failed = time.monotonic(), 0
     print("# network              recipe       T, edge padding: error at values | zero padding: "
           "error at the deepest clean value, clean frames of the result")
-    for name in sys.argv[1:] or families.NAMES:
-        for recipe in RECIPES:
-            try:
-                check(work, name, recipe)
-            except Exception as failure:  # the table goes on
-                print(f"# {name:24} {recipe:12} FAILED", flush=True)
-                print("#   ", "\n#    ".join(str(failure).splitlines()), flush=True)
-                failures.append(name)
-        families.forget(work, name)
+    with concurrent.futures.ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for lines, failures in pool.map(check_family, [work] * len(names), names):
+            print(*(f"# {line}" for line in lines), sep="\n", flush=True)
+            failed += failures
     print(f"# {time.monotonic() - begun:.0f} seconds")
-    require(not failures, f"failed: {failures}")
+    require(not failed, f"{failed} of {len(names) * len(RECIPES)} failed")
 
 
 common.main()

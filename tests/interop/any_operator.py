@@ -281,7 +281,7 @@ def check(work, case, recipe):
     i3dconv("inflate", flat, "-o", inflated, "--recipe", recipe, "--frames", FRAMES,
             "--temporal-padding", "edge", quiet=True)
     onnx.checker.check_model(str(inflated), full_check=True)
-    return fixed_point.compare(flat, inflated, image, FRAMES)[0]
+    return fixed_point.compare(fixed_point.Flat(flat, image), inflated, FRAMES)[0]
 
 
 def check_all(work, cases):
@@ -322,5 +322,4 @@ def test_resampling(work):
     check_all(work, RESAMPLED)
 
 
-if __name__ == "__main__":
-    common.main()
+common.main()

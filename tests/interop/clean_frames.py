@@ -71,7 +71,8 @@ class Tracer:
         elif node.op_type in ("Resize", "Upsample"):
             clean = self.resampled(settings, masks[0], self.frames(node.output[0], masks[0]))
         elif node.op_type in MIXERS or self.loses_time(node):
-            clean = numpy.full(1 if self.loses_time(node) else len(masks[0]), masks[0].all())
+            count = len(masks[0]) if self.has_time(node.output[0]) else 1
+            clean = numpy.full(count, masks[0].all())
             if not masks[0].all():
                 self.never.update(node.output)
         else:

@@ -26,8 +26,9 @@ def transposed(kernel, frames, stride, dilation):
 
 
 def require_kernels(flat, inflated):
-    """Bit for bit, every convolution of the 3D graph; returns how many there are."""
-    two, three = onnx.load(flat), onnx.load(inflated)
+    """Bit for bit, every convolution of the 3D graph. flat: a file or a model."""
+    two = flat if isinstance(flat, onnx.ModelProto) else onnx.load(flat)
+    three = onnx.load(inflated)
     weights = [{item.name: item for item in model.graph.initializer} for model in (two, three)]
     kernels = {node.output[0]: node.input[1] for node in two.graph.node
                if node.op_type in ("Conv", "ConvTranspose")}
@@ -51,4 +52,3 @@ def require_kernels(flat, inflated):
                 f"the kernel of {node.output[0]} differs")
         count += 1
     require(count == len(kernels), f"{count} of {len(kernels)} kernels")
-    return count

@@ -2,6 +2,7 @@
 makes of every frame of a video that repeats that image."""
 
 import math
+import os
 
 import numpy
 import onnx
@@ -28,6 +29,7 @@ def run_all(model, value, names):
                                   ir_version=model.ir_version)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))
     session = onnxruntime.InferenceSession(part.SerializeToString(), options,
                                            providers=["CPUExecutionProvider"])
     return dict(zip(names, session.run(names, {session.get_inputs()[0].name: value})))
@@ -67,25 +69,35 @@ def boring_video(model, image, frames):
     return numpy.repeat(numpy.expand_dims(image, axis), frames, axis)
 
 
-def compare(flat, inflated, image, frames):
+class Flat:
+    """A 2D network and all float values that it makes of an image."""
+
+    def __init__(self, path, image):
+        self.model, self.image = onnx.load(path), image
+        self.outputs = [output.name for output in self.model.graph.output]
+        names = values_of(self.model)
+        names += [name for name in self.outputs if name not in names]
+        self.values = run_all(self.model, image, names)
+
+
+def compare(flat, inflated, frames):
     """Worst error over the values that both compute, and how many those are. The largest
     values, of networks that take large images, are left to what is made of them."""
-    two, three = onnx.load(flat), onnx.load(inflated)
+    three = onnx.load(inflated)
     shapes = clean_frames.shapes_at(three, frames)
     inflated_values = {name for name in values_of(three)
                        if math.prod(shapes[name]) <= LARGEST_VALUE}
-    names = [name for name in values_of(two) if name in inflated_values]
-    outputs = [output.name for output in two.graph.output]
-    names += [name for name in outputs if name not in names]
-    expected = run_all(two, image, names)
-    actual = run_all(three, boring_video(three, image, frames), names)
+    names = [name for name in flat.values if name in inflated_values or name in flat.outputs]
+    actual = run_all(three, boring_video(three, flat.image, frames), names)
     # ONNX Runtime's sigmoid is exact to 1e-7 of its range, not of values next to zero.
-    sigmoids = {node.output[0] for node in two.graph.node if node.op_type == "Sigmoid"}
+    sigmoids = {node.output[0] for node in flat.model.graph.node
+                if node.op_type == "Sigmoid"}
     worst, count = 0.0, 0
     for name in names:
-        error = error_between(expected[name], actual[name], 1.0 if name in sigmoids else None)
-        require(error is not None or name not in outputs,
-                f"{name}: {expected[name].shape} and {actual[name].shape}")
+        error = error_between(flat.values[name], actual[name],
+                              1.0 if name in sigmoids else None)
+        require(error is not None or name not in flat.outputs,
+                f"{name}: {flat.values[name].shape} and {actual[name].shape}")
         if error is not None:
             count += 1
             require(error <= TOLERANCE, f"{name}: relative error {error:.1e}")
@@ -97,19 +109,18 @@ class Zero:
     """The fixed point with zero padding in time: at the deepest value that the 2D network
     computes too and that has a clean frame; and whether the result has one at any length."""
 
-    def __init__(self, flat, inflated, image, frames):
-        two, three = onnx.load(flat), onnx.load(inflated)
+    def __init__(self, flat, inflated, frames):
+        three = onnx.load(inflated)
         traced = clean_frames.Tracer(three, frames)
-        known = set(values_of(two))
-        names = [name for name in values_of(three) if name in known
+        names = [name for name in values_of(three) if name in flat.values
                  and name in traced.clean and traced.clean[name].any()]
         require(names, "no value has a clean frame")
         self.deepest = names[-1]
         self.never = three.graph.output[0].name in traced.never
         self.clean = traced.clean[self.deepest]
-        expected = run_all(two, image, [self.deepest])[self.deepest]
-        actual = run_all(three, boring_video(three, image, frames), [self.deepest])[self.deepest]
-        self.error = self.compare(expected, actual)
+        video = boring_video(three, flat.image, frames)
+        actual = run_all(three, video, [self.deepest])[self.deepest]
+        self.error = self.compare(flat.values[self.deepest], actual)
         require(self.error <= TOLERANCE, f"{self.deepest}: relative error {self.error:.1e}")
 
     def compare(self, expected, actual):
