@@ -172,7 +172,8 @@ enum i3d_status i3d_inflate_conv_transpose(struct inflater *in, size_t position,
     struct i3d_node *node = name ? i3d_emit_copy_but(in, flat, 1) : NULL;
     if (!node || !set_attributes(in, node, weight, &time))
         return i3d_fail_memory(error);
-    node->inputs[1] = name;
+    if (name != weight->name)
+        node->inputs[1] = name;
     flow.name = NULL;
     *i3d_flow(in, flat->outputs[0]) = flow;
     return put_kernel(in, name, weight, &time, divisors, error);
