@@ -28,6 +28,18 @@ const struct i3d_format i3d_formats[] = {
       .recognise = i3d_hdf5_recognise,
       .read = i3d_hdf5_read,
       .write = i3d_hdf5_write },
+    { .name = "pytorch",
+      .title = "PyTorch",
+      .suffixes = ".pt .pth",
+      .recognise = i3d_pytorch_recognise,
+      .read = i3d_pytorch_read,
+      .write = i3d_pytorch_write },
+    { .name = "npz",
+      .title = "NumPy .npz",
+      .suffixes = ".npz",
+      .recognise = i3d_npz_recognise,
+      .read = i3d_npz_read,
+      .write = i3d_npz_write },
     { .name = "npy",
       .title = "NumPy .npy",
       .suffixes = ".npy",
@@ -113,7 +125,7 @@ static enum i3d_status recognise(struct i3d_file *file, const struct i3d_format 
     for (*found = i3d_formats; (*found)->name; ++*found)
         if ((*found)->recognise(head, length, size))
             return I3D_OK;
-    char list[128];
+    char list[256];
     return i3d_fail(error, I3D_MALFORMED, "the file is of no format known here (%s)",
                     list_formats(title, list, sizeof list));
 }
@@ -191,7 +203,7 @@ static enum i3d_status choose_format(const char *path, const struct i3d_format *
         *format = strcmp(path, "-") ? i3d_format_by_suffix(path)
                                     : i3d_format_by_name("safetensors");
     if (!*format) {
-        char list[128];
+        char list[256];
         i3d_fail(error, I3D_USAGE, "the name's suffix tells no format to write");
         i3d_error_hint(error, "the suffixes are %s; or choose with --to",
                        list_formats(suffixes, list, sizeof list));

@@ -1,6 +1,8 @@
 /* NumPy's .npy: "\x93NUMPY", a version, the length of the header, the header (the
  * text of a Python dictionary of descr, fortran_order and shape), then the elements
  * (numpy.lib.format, "NPY format"). A model of one tensor, "array". */
+#include "formats/npy.h"
+
 #include "formats/output.h"
 #include "formats/registry.h"
 
@@ -28,12 +30,9 @@ bool i3d_npy_recognise(const unsigned char *head, size_t head_length, uint64_t s
     return head_length >= PREFIX && !memcmp(head, MAGIC, sizeof MAGIC - 1);
 }
 
-/* What the header says. */
+/* What the header's text says. */
 struct header {
-    enum i3d_dtype dtype;
-    bool big_endian, fortran_order;
-    int rank;
-    int64_t dims[I3D_MAX_RANK];
+    struct i3d_npy_header array;
     bool has_descr, has_order, has_shape;
 };
 
@@ -66,8 +65,8 @@ static const char *read_descr(const char *at, struct header *header)
         return NULL;
     for (int i = 0; i < DTYPE_COUNT; i++)
         if (!strcmp(descr + 1, dtypes[i].descr))
-            header->dtype = dtypes[i].dtype;
-    header->big_endian = *descr == '>';
+            header->array.dtype = dtypes[i].dtype;
+    header->array.big_endian = *descr == '>';
     header->has_descr = true;
     return at;
 }
@@ -79,9 +78,9 @@ static const char *read_shape(const char *at, struct header *header)
     for (at = skip_space(at); *at != ')'; at = skip_space(at)) {
         char *end;
         long long dim = strtoll(at, &end, 10);
-        if (end == at || dim < 0 || header->rank == I3D_MAX_RANK)
+        if (end == at || dim < 0 || header->array.rank == I3D_MAX_RANK)
             return NULL;
-        header->dims[header->rank++] = dim;
+        header->array.dims[header->array.rank++] = dim;
         at = skip_space(end);
         if (*at == ',')
             at++;
@@ -95,7 +94,7 @@ static const char *read_shape(const char *at, struct header *header)
 static const char *read_flag(const char *at, struct header *header)
 {
     bool yes = !strncmp(at, "True", 4), no = !strncmp(at, "False", 5);
-    header->fortran_order = yes;
+    header->array.fortran_order = yes;
     header->has_order = true;
     return yes ? at + 4 : no ? at + 5 : NULL;
 }
@@ -128,15 +127,19 @@ static bool parse_header(const char *text, struct header *header)
     return header->has_descr && header->has_order && header->has_shape && !*skip_space(at + 1);
 }
 
-static enum i3d_status read_header(struct i3d_file *file, struct header *header,
-                                   uint64_t *elements_at, struct i3d_error *error)
+/* The header's text, with a NUL behind it, and where it ends. */
+static enum i3d_status load_text(struct i3d_source *whole, char **text, uint64_t *end,
+                                 struct i3d_error *error)
 {
-    unsigned char prefix[12];
-    enum i3d_status status = i3d_file_read(file, 0, prefix, 10, error);
-    if (!status && prefix[6] > 1)
-        status = i3d_file_read(file, 10, prefix + 10, 2, error);
+    unsigned char prefix[12] = { 0 };
+    uint64_t size = i3d_source_length(whole);
+    if (size < sizeof prefix)
+        return i3d_fail(error, I3D_MALFORMED, "%llu bytes hold no array", (unsigned long long)size);
+    enum i3d_status status = i3d_source_read(whole, 0, prefix, sizeof prefix, error);
     if (status)
         return status;
+    if (memcmp(prefix, MAGIC, sizeof MAGIC - 1))
+        return i3d_fail(error, I3D_MALFORMED, "it does not start as .npy does");
     if (prefix[6] < 1 || prefix[6] > 3)
         return i3d_fail(error, I3D_UNSUPPORTED, "version %d of .npy is not known", prefix[6]);
     uint64_t length = prefix[8] | (uint64_t)prefix[9] << 8, start = 10;
@@ -144,22 +147,45 @@ static enum i3d_status read_header(struct i3d_file *file, struct header *header,
         length |= (uint64_t)prefix[10] << 16 | (uint64_t)prefix[11] << 24;
         start = 12;
     }
-    if (length > HEADER_LIMIT)
+    if (length > HEADER_LIMIT || length > size - start)
         return i3d_fail(error, I3D_MALFORMED, "a header of %llu bytes",
                         (unsigned long long)length);
-    char *text = malloc((size_t)length + 1);
-    if (!text)
+    *end = start + length;
+    *text = malloc((size_t)length + 1);
+    if (!*text)
         return i3d_fail_memory(error);
-    status = i3d_file_read(file, start, text, (size_t)length, error);
-    text[length] = 0;
-    if (!status && (memchr(text, 0, (size_t)length) || !parse_header(text, header)))
-        status = i3d_fail(error, I3D_MALFORMED, "the header does not describe an array of at "
-                                                "most %d axes", I3D_MAX_RANK);
-    if (!status && header->dtype == I3D_UNDEFINED)
-        status = i3d_fail(error, I3D_UNSUPPORTED, "its elements are no numbers that are known");
-    free(text);
-    *elements_at = start + length;
+    if (length)
+        status = i3d_source_read(whole, start, *text, (size_t)length, error);
+    (*text)[length] = 0;
+    if (!status && memchr(*text, 0, (size_t)length))
+        status = i3d_fail(error, I3D_MALFORMED, "the header holds a NUL");
+    if (status)
+        free(*text);
     return status;
+}
+
+enum i3d_status i3d_npy_read_header(struct i3d_source *whole, struct i3d_npy_header *array,
+                                    struct i3d_error *error)
+{
+    struct header header = { .array = { .dtype = I3D_UNDEFINED } };
+    char *text;
+    enum i3d_status status = load_text(whole, &text, &header.array.elements_at, error);
+    if (status)
+        return status;
+    bool good = parse_header(text, &header);
+    free(text);
+    *array = header.array;
+    if (!good)
+        return i3d_fail(error, I3D_MALFORMED, "the header does not describe an array of at "
+                                              "most %d axes", I3D_MAX_RANK);
+    if (array->dtype == I3D_UNDEFINED)
+        return i3d_fail(error, I3D_UNSUPPORTED, "its elements are no numbers that are known");
+    int64_t elements = i3d_element_count(array->rank, array->dims);
+    uint64_t left = i3d_source_length(whole) - array->elements_at;
+    if (elements < 0 || (uint64_t)elements * i3d_dtype_size(array->dtype) != left)
+        return i3d_fail(error, I3D_MALFORMED, "its elements do not fill the rest of the file");
+    array->bytes = left;
+    return I3D_OK;
 }
 
 /* Elements of a big-endian file, turned as they are read. */
@@ -219,7 +245,8 @@ static struct i3d_source *turn(struct i3d_source *source, size_t size)
 }
 
 /* Columns first: the same elements with the strides of the reversed axes. */
-static struct i3d_source *reorder(struct i3d_source *source, const struct header *header)
+static struct i3d_source *reorder(struct i3d_source *source,
+                                  const struct i3d_npy_header *header)
 {
     struct i3d_view view = { .dtype = header->dtype, .rank = header->rank, .tap_axis = -1 };
     int64_t stride = 1;
@@ -233,54 +260,33 @@ static struct i3d_source *reorder(struct i3d_source *source, const struct header
     return result;
 }
 
-enum i3d_status i3d_npy_read(struct i3d_file *file, struct i3d_model *model,
-                             struct i3d_error *error)
+struct i3d_source *i3d_npy_elements(const struct i3d_npy_header *header,
+                                    struct i3d_source *stored)
 {
-    struct header header = { .dtype = I3D_UNDEFINED };
-    uint64_t start = 0, size = i3d_file_size(file);
-    enum i3d_status status = read_header(file, &header, &start, error);
-    if (status)
-        return status;
-    int64_t elements = i3d_element_count(header.rank, header.dims);
-    uint64_t bytes = elements < 0 ? UINT64_MAX
-                                  : (uint64_t)elements * i3d_dtype_size(header.dtype);
-    if (start > size || bytes != size - start)
-        return i3d_fail(error, I3D_MALFORMED, "its elements do not fill the rest of the file");
-    struct i3d_source *source = bytes ? i3d_source_range(file, start, bytes)
-                                      : i3d_source_copy(NULL, 0);
-    if (bytes && header.big_endian && i3d_dtype_size(header.dtype) > 1)
-        source = turn(source, i3d_dtype_size(header.dtype));
-    if (bytes && header.fortran_order && header.rank > 1)
-        source = reorder(source, &header);
-    return i3d_model_put_tensor(model, "array", header.dtype, header.rank, header.dims, source,
-                                error);
+    if (header->bytes && header->big_endian && i3d_dtype_size(header->dtype) > 1)
+        stored = turn(stored, i3d_dtype_size(header->dtype));
+    if (header->bytes && header->fortran_order && header->rank > 1)
+        stored = reorder(stored, header);
+    return stored;
 }
 
-enum i3d_status i3d_npy_write(const struct i3d_model *model, struct i3d_output *output,
-                              struct i3d_error *error)
+size_t i3d_npy_make_header(const struct i3d_tensor *tensor, char header[I3D_NPY_HEADER_ROOM])
 {
     const char *descr = NULL;
-    if (model->node_count || model->tensor_count != 1) {
-        i3d_fail(error, I3D_UNSUPPORTED, ".npy holds one array; this model has %zu tensors%s",
-                 model->tensor_count, model->node_count ? " and a graph" : "");
-        return I3D_UNSUPPORTED;
-    }
-    const struct i3d_tensor *tensor = &model->tensors[0];
     for (int i = 0; i < DTYPE_COUNT; i++)
         if (dtypes[i].dtype == tensor->dtype)
             descr = dtypes[i].descr;
     if (!descr)
-        return i3d_fail(error, I3D_UNSUPPORTED, "NumPy has no %s", i3d_dtype_name(tensor->dtype));
-    char header[512];
+        return 0;
     bool bytes_only = i3d_dtype_size(tensor->dtype) == 1;
     int length = PREFIX + 2;
-    length += snprintf(header + length, sizeof header - (size_t)length,
+    length += snprintf(header + length, I3D_NPY_HEADER_ROOM - (size_t)length,
                        "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
                        bytes_only ? '|' : '<', descr);
     for (int k = 0; k < tensor->rank; k++)
-        length += snprintf(header + length, sizeof header - (size_t)length, "%s%lld",
+        length += snprintf(header + length, I3D_NPY_HEADER_ROOM - (size_t)length, "%s%lld",
                            k ? ", " : "", (long long)tensor->dims[k]);
-    length += snprintf(header + length, sizeof header - (size_t)length, "%s), }",
+    length += snprintf(header + length, I3D_NPY_HEADER_ROOM - (size_t)length, "%s), }",
                        tensor->rank == 1 ? "," : "");
     while ((length + 1) % ALIGNMENT)
         header[length++] = ' ';
@@ -290,7 +296,39 @@ enum i3d_status i3d_npy_write(const struct i3d_model *model, struct i3d_output *
     header[7] = 0;
     header[8] = (char)((length - PREFIX - 2) & 255);
     header[9] = (char)((length - PREFIX - 2) >> 8);
-    enum i3d_status status = i3d_output_write(output, header, (size_t)length, error);
+    return (size_t)length;
+}
+
+enum i3d_status i3d_npy_read(struct i3d_file *file, struct i3d_model *model,
+                             struct i3d_error *error)
+{
+    struct i3d_npy_header header;
+    struct i3d_source *whole = i3d_source_range(file, 0, i3d_file_size(file));
+    if (!whole)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_npy_read_header(whole, &header, error);
+    i3d_source_release(whole);
+    if (status)
+        return status;
+    struct i3d_source *stored = header.bytes
+        ? i3d_source_range(file, header.elements_at, header.bytes) : i3d_source_copy(NULL, 0);
+    return i3d_model_put_tensor(model, "array", header.dtype, header.rank, header.dims,
+                                i3d_npy_elements(&header, stored), error);
+}
+
+enum i3d_status i3d_npy_write(const struct i3d_model *model, struct i3d_output *output,
+                              struct i3d_error *error)
+{
+    char header[I3D_NPY_HEADER_ROOM];
+    if (model->node_count || model->tensor_count != 1)
+        return i3d_fail(error, I3D_UNSUPPORTED,
+                        ".npy holds one array; this model has %zu tensors%s", model->tensor_count,
+                        model->node_count ? " and a graph" : "");
+    const struct i3d_tensor *tensor = &model->tensors[0];
+    size_t length = i3d_npy_make_header(tensor, header);
+    if (!length)
+        return i3d_fail(error, I3D_UNSUPPORTED, "NumPy has no %s", i3d_dtype_name(tensor->dtype));
+    enum i3d_status status = i3d_output_write(output, header, length, error);
     if (!status && tensor->source)
         status = i3d_source_stream(tensor->source, i3d_output_write, output, error);
     return status;

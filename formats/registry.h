@@ -16,6 +16,18 @@ enum i3d_status i3d_npy_read(struct i3d_file *file, struct i3d_model *model,
 enum i3d_status i3d_npy_write(const struct i3d_model *model, struct i3d_output *output,
                               struct i3d_error *error);
 
+bool i3d_npz_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_npz_read(struct i3d_file *file, struct i3d_model *model,
+                             struct i3d_error *error);
+enum i3d_status i3d_npz_write(const struct i3d_model *model, struct i3d_output *output,
+                              struct i3d_error *error);
+
+bool i3d_pytorch_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_pytorch_read(struct i3d_file *file, struct i3d_model *model,
+                                 struct i3d_error *error);
+enum i3d_status i3d_pytorch_write(const struct i3d_model *model, struct i3d_output *output,
+                                  struct i3d_error *error);
+
 bool i3d_hdf5_recognise(const unsigned char *head, size_t head_length, uint64_t size);
 enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
                               struct i3d_error *error);

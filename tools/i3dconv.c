@@ -40,9 +40,9 @@ static int print_help(void)
     for (int i = 0; i < COMMAND_COUNT; i++)
         printf("  %-9s %s\n", commands[i].name, commands[i].title);
     puts("\n"
-         "FILE is HDF5 (Keras), ONNX or safetensors, recognised by content; - is standard\n"
-         "input or output. Exit codes: 0 success, 1 the check failed, 2 wrong usage,\n"
-         "3 malformed input, 4 not supported, 5 the system refused.");
+         "FILE is HDF5 (Keras), ONNX, PyTorch, NumPy or safetensors, recognised by content;\n"
+         "- is standard input or output. Exit codes: 0 success, 1 the check failed, 2 wrong\n"
+         "usage, 3 malformed input, 4 not supported, 5 the system refused.");
     return tool_finish(I3D_OK);
 }
 

@@ -56,6 +56,7 @@ static bool set_directive(struct table *table, const char *key, char *value)
         { "recipe", &dialect->recipe },           { "layout", &dialect->layout },
         { "prefix", &dialect->prefix },           { "counter", &dialect->counter },
         { "flow-prefix", &dialect->flow_prefix }, { "model", &dialect->model },
+        { "key", &dialect->key },
     };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
         if (!strcmp(key, strings[i].key)) {

@@ -1,5 +1,7 @@
 #include "zoo/dialects.h"
 
+#include "formats/pytorch.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -231,8 +233,11 @@ bool i3d_dialect_describe(const struct i3d_dialect *dialect, int64_t channels,
 {
     bool good = true;
     for (size_t i = 0; i < from->metadata_count; i++)
-        if (!strncmp(from->metadata[i].key, "i3dconv.", strlen("i3dconv.")))
+        if (!strncmp(from->metadata[i].key, "i3dconv.", strlen("i3dconv."))
+            && strcmp(from->metadata[i].key, I3D_PYTORCH_KEY))
             good &= i3d_set_metadata(model, from->metadata[i].key, from->metadata[i].value);
+    if (dialect->key)
+        good &= i3d_set_metadata(model, I3D_PYTORCH_KEY, dialect->key);
     return good && i3d_set_metadata(model, "i3dconv.dialect", dialect->name)
         && i3d_set_metadata(model, "i3dconv.architecture", dialect->architecture)
         && i3d_set_metadata(model, "i3dconv.stream", stream_name(channels));

@@ -12,6 +12,7 @@
  *   ignore        shell pattern of names that hold no parameter; may be repeated
  *   counter       last part of the name of an int64 scalar beside every mean:
  *                 how many batches went into it, which PyTorch wants to find
+ *   key           under which a PyTorch file holds the state_dict, if it is not alone
  *   model         how the codebase makes the network, for people; {classes},
  *                 {channels}, {stream}, {scope}, {depth}, {architecture}
  *                 are filled in

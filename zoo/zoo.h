@@ -59,6 +59,7 @@ struct i3d_dialect {
     const char *flow_prefix;  /* what a flow stream has in its place, or null */
     const char *counter;      /* last part of the name of the batch counter that stands
                                  beside every BatchNorm mean, or null */
+    const char *key;          /* under which a PyTorch file holds the state_dict, or null */
     const char *model;        /* how the codebase's code makes the network, or null */
     struct i3d_dialect_loader *loaders;
     size_t loader_count;

@@ -1,5 +1,6 @@
 """Writes the small valid files that the fuzz test damages into the folder given. Each shows
-one way of storing; the files in seeds/ were made by it (h5py 3.14, onnx 1.23).
+one way of storing; the files in seeds/ were made by it (h5py 3.14, onnx 1.23,
+PyTorch 1.13).
 
     make_seeds.py FOLDER
 """
@@ -10,6 +11,7 @@ import sys
 import h5py
 import numpy
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 KERNEL = numpy.arange(3 * 3 * 2 * 4, dtype="f4").reshape(3, 3, 2, 4) / 7
@@ -84,11 +86,21 @@ def onnx_seeds(folder):
     onnx.save(model, folder / "network.onnx")
 
 
+def archive_seeds(folder):
+    numpy.savez(folder / "arrays.npz", kernel=KERNEL, bias=KERNEL[0, 0, 0].astype(">f8"))
+    state = {"conv.weight": torch.from_numpy(KERNEL).permute(3, 2, 0, 1),
+             "norm.mean": torch.from_numpy(KERNEL)[0, 0, 1].half(),
+             "norm.batches": torch.tensor(7)}
+    torch.save({"epoch": 1, "state_dict": state}, folder / "checkpoint.pt")
+    torch.save(state, folder / "before_1_6.pt", _use_new_zipfile_serialization=False)
+
+
 def main(folder):
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
     hdf5_seeds(folder)
     onnx_seeds(folder)
+    archive_seeds(folder)
 
 
 main(sys.argv[1])

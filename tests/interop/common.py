@@ -61,6 +61,15 @@ def i3dconv(*arguments, status=0, stdin=None, quiet=False):
     return done.stdout
 
 
+def refusal(*arguments, status):
+    """The one line in which i3dconv refuses something with that status."""
+    done = subprocess.run([I3DCONV, *map(str, arguments)], capture_output=True)
+    said = done.stderr.decode()
+    require(done.returncode == status and not done.stdout and said.count("\n") == 1,
+            f"exit {done.returncode} where {status} was expected: {said}")
+    return said
+
+
 def verify(flat, inflated, status=0, frames=16):
     """Runs i3dconv verify; returns its last line: the verdict."""
     report = i3dconv("verify", flat, inflated, "--frames", frames, status=status).decode()

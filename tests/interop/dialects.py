@@ -7,15 +7,10 @@ import os
 import common
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-common.need("torch", "torchvision", "safetensors", "keras", "tensorflow", "h5py", "onnx",
+common.need("torch", "torchvision", "keras", "tensorflow", "h5py", "onnx",
             "onnxruntime")
 
-import functools
-import subprocess
-
 import numpy
-import safetensors.numpy
-import safetensors.torch
 import torch
 import torchvision
 
@@ -28,37 +23,6 @@ CLASSES = 11
 FRAMES = 16
 TORCH = ("pytorch-i3d", "hassony2-i3d")
 SAME_FUNCTION = 1e-5
-
-
-@functools.cache
-def containers():
-    """The names of the containers that this build knows."""
-    said = subprocess.run([common.I3DCONV, "convert", "x", "-o", "y", "--to", "?"],
-                          capture_output=True, text=True).stderr
-    return [name.strip() for name in said.rpartition("formats are ")[2].split(",")]
-
-
-def torch_suffix():
-    return ".pt" if "pytorch" in containers() else ".safetensors"
-
-
-def read_state(path):
-    if path.suffix != ".pt":
-        return safetensors.torch.load_file(path)
-    state = torch.load(path, weights_only=True)
-    return state.get("state_dict", state)
-
-
-def save_state(state, path):
-    if path.suffix == ".pt":
-        torch.save(state, path)
-    else:
-        safetensors.torch.save_file(state, path)
-    return path
-
-
-def read_arrays(path):
-    return dict(numpy.load(path)) if path.suffix == ".npz" else safetensors.numpy.load_file(path)
 
 
 def clip():
@@ -80,9 +44,8 @@ def require_same(actual, expected, what):
 
 def write_all(inflated, work, *options):
     """The network in every dialect: {dialect: path}. What the tables list is all there."""
-    arrays = ".npz" if "npz" in containers() else ".safetensors"
-    suffixes = {name: torch_suffix() for name in TORCH}
-    suffixes |= {"sonnet": arrays, "sonnet-kin600": arrays, "keras-i3d": ".h5"}
+    suffixes = {"pytorch-i3d": ".pt", "hassony2-i3d": ".pt", "sonnet": ".npz",
+                "sonnet-kin600": ".npz", "keras-i3d": ".h5"}
     written = {}
     for dialect, suffix in suffixes.items():
         written[dialect] = work / (dialect + suffix)
@@ -95,7 +58,7 @@ def write_all(inflated, work, *options):
 
 def torch_logits(dialect, path):
     network = torch_i3d.I3D(dialect, 3, CLASSES)
-    state = read_state(path)
+    state = torch.load(path, weights_only=True)
     counters = [name for name in state if name.endswith(".num_batches_tracked")]
     require(len(counters) == 57 and all(state[name].dtype == torch.int64 and not state[name].dim()
                                         for name in counters), "the batch counters are wrong")
@@ -123,7 +86,7 @@ def require_sonnet_names(path, prefix, axes):
     vectors = {f"{prefix}{unit}/batch_norm/{role}" for unit in units
                for role in ("beta", "moving_mean", "moving_variance")}
     logits = f"{prefix}Logits/Conv3d_0c_1x1/conv_3d/"
-    found = read_arrays(path)
+    found = numpy.load(path)
     require(set(found) == expected | vectors | {logits + "w", logits + "b"},
             f"other names: {sorted(set(found) ^ (expected | vectors))[:6]}")
     require(all(found[name].ndim == axes for name in vectors), "BatchNorm has other axes")
@@ -167,7 +130,8 @@ def seeded(network, seed):
 def test_torchvision_googlenet(work):
     network = seeded(torchvision.models.googlenet(weights=None, num_classes=CLASSES,
                                                   aux_logits=False, init_weights=False), 22)
-    flat = save_state(network.state_dict(), work / ("googlenet" + torch_suffix()))
+    flat = work / "googlenet.pth"
+    torch.save(network.state_dict(), flat)
     inflated = work / "near.onnx"
     i3dconv("inflate", flat, "-o", inflated)
     i3dconv("convert", inflated, "-o", work / "no.h5", "--dialect", "keras-i3d", status=4)
@@ -181,16 +145,17 @@ def test_torchvision_resnets(work):
     image = onnx_tools.seeded_image()
     for name in ("resnet18", "resnet50"):
         network = seeded(getattr(torchvision.models, name)(weights=None, num_classes=CLASSES), 23)
-        flat = save_state(network.state_dict(), work / (name + torch_suffix()))
+        flat = work / f"{name}.pth"
+        torch.save(network.state_dict(), flat)
         i3dconv("convert", flat, "-o", work / "resnet.onnx")
         onnx_tools.require_valid(work / "resnet.onnx")
         with torch.no_grad():
             expected = network(torch.from_numpy(image)).numpy()
         require_same(onnx_tools.run(work / "resnet.onnx", image)[0], expected, name)
 
-        back = work / ("back" + torch_suffix())
+        back = work / "back.pt"
         i3dconv("convert", work / "resnet.onnx", "-o", back, "--dialect", "torchvision-resnet")
-        state = read_state(back)
+        state = torch.load(back, weights_only=True)
         network.load_state_dict(state, strict=True)
         require(all(torch.equal(state[key], value) for key, value in network.state_dict().items()),
                 "the weights came back changed")
@@ -202,7 +167,7 @@ def test_mmaction2_names(work):
             work / "resnet50.safetensors")
     i3dconv("inflate", work / "resnet50.safetensors", "--recipe", "mmaction2-i3d", "-o",
             work / "mm.onnx")
-    path = work / ("mm" + torch_suffix())
+    path = work / "mm.pth"
     i3dconv("convert", work / "mm.onnx", "-o", path, "--dialect", "mmaction2-i3d")
     inflated = {(1, 0), (1, 1), (1, 2), (2, 0), (2, 2), (3, 0), (3, 2), (3, 4), (4, 1)}
     expected = {}
@@ -223,7 +188,7 @@ def test_mmaction2_names(work):
         if len(shape) == 4:
             shape = (*shape[:2], time, *shape[2:])
         expected[".".join(["backbone", *unit, module, role])] = shape
-    found = {key: tuple(value.shape) for key, value in read_state(path).items()}
+    found = {key: tuple(value.shape) for key, value in torch.load(path)["state_dict"].items()}
     require(found == expected, f"they differ in {sorted(found.items() ^ expected.items())[:6]}")
 
 

@@ -4,10 +4,13 @@ import common
 
 common.need("numpy", "safetensors")
 
+import warnings
+import zipfile
+
 import numpy
 from safetensors.numpy import load_file, save_file
 
-from common import i3dconv, require
+from common import i3dconv, refusal, require
 
 
 def there(work, array, **how):
@@ -58,6 +61,46 @@ def test_numpy_reads_ours(work):
                     f"{kind} {shape} differs")
     piped = i3dconv("convert", work / "out.npy", "--to", "npy", "-o", "-")
     require(piped == (work / "out.npy").read_bytes(), "the pipe has other bytes")
+
+
+def test_archives(work):
+    """.npz in both directions, compressed and stored; names as TensorFlow has them."""
+    generator = numpy.random.default_rng(3)
+    arrays = {f"RGB/unit_{kind}/w": (generator.standard_normal((3, 4, 5)) * 40).astype(kind)
+              for kind in ("f2", "f4", "f8", "i1", "i4", "i8", "u1", "u8", "?")}
+    arrays |= {"empty": numpy.zeros((0, 3), "f4"), "scalar": numpy.array(5),
+               "columns": numpy.asarray(arrays["RGB/unit_f4/w"], order="F"),
+               "turned": arrays["RGB/unit_f8/w"].astype(">f8")}
+    for save in (numpy.savez, numpy.savez_compressed):
+        save(work / "in.npz", **arrays)
+        i3dconv("convert", work / "in.npz", "-o", work / "out.npz")
+        i3dconv("convert", work / "out.npz", "-o", work / "again.npz")
+        found = numpy.load(work / "out.npz")
+        require(list(found) == list(arrays), f"{list(found)}")
+        for name, array in arrays.items():
+            require(found[name].dtype == array.dtype.newbyteorder("=")
+                    and numpy.array_equal(found[name], array), f"{name} differs")
+        require((work / "out.npz").read_bytes() == (work / "again.npz").read_bytes(),
+                "the copy of a copy differs")
+
+
+def test_broken_archives(work):
+    array = numpy.arange(24, dtype="f4").reshape(2, 3, 4)
+    numpy.savez(work / "good.npz", first=array, second=array)
+    good, bad = (work / "good.npz").read_bytes(), work / "bad.npz"
+    for length in range(40, len(good)):
+        bad.write_bytes(good[:length])
+        refusal("convert", bad, "-o", work / "no.safetensors", status=3)
+    for old, new in ((array.tobytes(), bytes(array.nbytes)),
+                     (b"'<f4'", b"'<f8'"), (b"(2, 3, 4)", b"(9, 9, 9)")):
+        bad.write_bytes(good.replace(old, new))
+        refusal("convert", bad, "-o", work / "no.safetensors", status=3)
+    with zipfile.ZipFile(bad, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.write(work / "in.npy", "twice.npy")
+    require("twice" in refusal("convert", bad, "-o", work / "no.safetensors", status=3), "why?")
+    require(not (work / "no.safetensors").exists(), "something was written")
 
 
 def test_malformed(work):

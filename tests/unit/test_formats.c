@@ -55,7 +55,7 @@ static void formats_are_found_by_name_and_suffix(void **unused)
     assert_string_equal(i3d_format_by_suffix("b.h5.safetensors")->name, "safetensors");
     assert_null(i3d_format_by_suffix(".h5"));
     assert_null(i3d_format_by_suffix("h5"));
-    assert_null(i3d_format_by_suffix("model.pt"));
+    assert_null(i3d_format_by_suffix("model.tar"));
 }
 
 static void content_tells_the_format(void **unused)
@@ -192,7 +192,7 @@ static void what_cannot_be_written_is_refused(void **unused)
     struct i3d_model *model = small_model();
     assert_int_equal(mkfifo(at("fifo.h5"), 0600), 0);
     assert_not_written(model, at("weights"), NULL, I3D_USAGE);
-    assert_not_written(model, at("weights.pt"), NULL, I3D_USAGE);
+    assert_not_written(model, at("weights.tar"), NULL, I3D_USAGE);
     assert_not_written(model, "-", "hdf5", I3D_USAGE);
     assert_not_written(model, "/dev/stdout", "hdf5", I3D_USAGE);
     assert_not_written(model, at("fifo.h5"), NULL, I3D_USAGE);
