@@ -443,25 +443,8 @@ static enum i3d_status copy_tensors(struct inflater *in, struct i3d_error *error
     return I3D_OK;
 }
 
-/* The rules of --set, which go ahead of the recipe's own. */
-static bool describe_sets(struct inflater *in)
-{
-    const char *sets = NULL;
-    for (size_t i = 0; i < in->recipe->rule_count; i++) {
-        const struct i3d_rule *rule = &in->recipe->rules[i];
-        if (!rule->is_set)
-            continue;
-        sets = sets ? i3d_arena_printf(in->to->arena, "%s %s", sets, rule->text)
-                    : i3d_arena_string(in->to->arena, rule->text);
-        if (!sets)
-            return false;
-    }
-    return !sets || i3d_set_metadata(in->to, "i3dconv.set", sets);
-}
-
 static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
 {
-    const struct i3d_inflate_options *options = in->options;
     struct i3d_model *to = in->to;
     bool good = true;
     for (size_t i = 0; i < in->flat->opset_count; i++)
@@ -474,19 +457,8 @@ static enum i3d_status describe(struct inflater *in, struct i3d_error *error)
     to->ir_version = in->flat->ir_version;
     to->name = i3d_arena_string(to->arena, in->flat->name);
     to->producer = "i3dconv";
-    good &= to->name && i3d_set_metadata(to, "i3dconv.recipe", in->recipe->name)
-        && i3d_set_metadata(to, "i3dconv.stream", options->stream == I3D_FLOW ? "flow" : "rgb");
-    char padding[32] = "zero";
-    if (options->temporal_padding == I3D_PAD_EDGE)
-        snprintf(padding, sizeof padding, "edge %lld", (long long)options->frames);
-    good &= i3d_set_metadata(to, "i3dconv.temporal_padding", padding);
-    if (options->init == I3D_INIT_CENTER)
-        good &= i3d_set_metadata(to, "i3dconv.init", "center");
-    if (options->channel_init != I3D_CHANNELS_SCALED_MEAN)
-        good &= i3d_set_metadata(to, "i3dconv.channel_init",
-                                 options->channel_init == I3D_CHANNELS_MEAN ? "mean" : "cycle");
-    good &= i3d_set_metadata(to, "i3dconv.version", PACKAGE_VERSION) && describe_sets(in);
-    return good ? I3D_OK : i3d_fail_memory(error);
+    return good && to->name && i3d_note_inflation(to, in->recipe, in->options)
+        ? I3D_OK : i3d_fail_memory(error);
 }
 
 static enum i3d_status inflate_graph(struct inflater *in, struct i3d_error *error)

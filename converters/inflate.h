@@ -29,6 +29,10 @@ enum i3d_status i3d_inflate(const struct i3d_model *model,
                             const struct i3d_inflate_options *options,
                             struct i3d_model **inflated, struct i3d_error *error);
 
+/* Notes in the result's metadata what it was made by. False when memory is short. */
+bool i3d_note_inflation(struct i3d_model *to, const struct i3d_recipe *recipe,
+                        const struct i3d_inflate_options *options);
+
 /* Turns Constant and ConstantOfShape nodes whose value is known, and Identity
  * of a tensor, into tensors of the model, so that every weight is an
  * initializer, as exporters other than these would write it. */

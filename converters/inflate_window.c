@@ -116,36 +116,6 @@ static enum i3d_status set_window(struct inflater *in, const struct i3d_node *fl
     return good ? I3D_OK : i3d_fail_memory(error);
 }
 
-/* Appends the tensor O×C×N×H×W: the 2D kernel at each of N times, divided by N, or
- * at the middle one. */
-static enum i3d_status put_kernel(struct inflater *in, const char *name,
-                                  const struct i3d_tensor *flat, int64_t channels, int64_t frames,
-                                  enum i3d_init init, struct i3d_error *error)
-{
-    struct i3d_tensor base = *flat;
-    base.dims[1] = channels;
-    struct i3d_view view;
-    i3d_view_of(&base, &view);
-    memmove(view.dims + 3, view.dims + 2, 2 * sizeof *view.dims);
-    memmove(view.strides + 3, view.strides + 2, 2 * sizeof *view.strides);
-    view.rank = 5;
-    view.dims[2] = frames;
-    view.strides[2] = 0;
-    view.tap_axis = 2;
-    for (int64_t t = 0; t < frames; t++)
-        view.divisors[t] = init == I3D_INIT_REPEAT ? (int32_t)frames : t == (frames - 1) / 2;
-
-    struct i3d_source *source = NULL;
-    if (flat->source) {
-        struct i3d_source *kernel = channels == flat->dims[1]
-            ? i3d_source_retain(flat->source)
-            : i3d_other_channels(flat, channels, in->options->channel_init);
-        source = kernel ? i3d_source_view(kernel, &view) : NULL;
-        i3d_source_release(kernel);
-    }
-    return i3d_put_derived(in->to, name, flat, 5, view.dims, source, error);
-}
-
 /* The channels that a convolution takes: those of the file, or those asked for
  * if it reads the graph's input. */
 static enum i3d_status input_channels(struct inflater *in, const struct i3d_node *node,
@@ -235,8 +205,9 @@ enum i3d_status i3d_inflate_conv(struct inflater *in, size_t position, struct i3
     flow.single &= i3d_attribute(flat, "auto_pad") || (room >= 0 && room < time.stride);
     *i3d_flow(in, flat->outputs[0]) = flow;
     status = set_window(in, flat, node, weight->dims + 2, &time, error);
-    return status ? status
-                  : put_kernel(in, name, weight, channels, time.kernel, time.init, error);
+    struct i3d_kernel_plan plan = { time.kernel, 2, time.init, channels,
+                                    in->options->channel_init };
+    return status ? status : i3d_put_inflated_kernel(in->to, name, weight, &plan, error);
 }
 
 /* A window that covers the whole image is a global pool, and takes time along as that

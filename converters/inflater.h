@@ -2,6 +2,7 @@
 #pragma once
 
 #include "converters/inflate.h"
+#include "converters/kernel.h"
 #include "converters/recipe.h"
 
 /* A value of the 2D graph on its way into 3D.
@@ -93,12 +94,6 @@ enum i3d_status i3d_emit_reshape(struct inflater *in, const char *input, const c
 /* The axes of such a 2D node, normalised to 0 … rank-1. */
 enum i3d_status i3d_read_axes(const struct inflater *in, const struct i3d_node *node, int rank,
                               int64_t axes[I3D_MAX_RANK], int *count, struct i3d_error *error);
-/* Appends a tensor made from another one's bytes; name is copied, source's
- * reference taken over. source is null where `of` has none: an architecture
- * that no weights are bound to yet; null else is short memory. */
-enum i3d_status i3d_put_derived(struct i3d_model *to, const char *name,
-                                const struct i3d_tensor *of, int rank, const int64_t *dims,
-                                struct i3d_source *source, struct i3d_error *error);
 /* "a/b" in the arena. */
 const char *i3d_join(struct inflater *in, const char *name, const char *suffix);
 

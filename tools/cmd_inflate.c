@@ -1,5 +1,7 @@
 #include "tools/tool.h"
 
+#include "tools/inflate_weights.h"
+
 #include "converters/inflate.h"
 #include "formats/input.h"
 #include "model/digest.h"
@@ -33,17 +35,35 @@ static const char usage[] =
     "                                for clips of --frames (default zero)\n"
     "      --frames T                clip length for edge padding (default 64)\n"
     "      --input-shape H,W         where the 2D file leaves them open (default 224,224)\n"
+    "      --like FILE               fill the user's own 3D weights, and take shapes and\n"
+    "                                temporal kernels from them\n"
+    "      --rename REGEX=REPL       what 2D parameters are called there; may be given again\n"
+    "      --allow-missing PATTERN   parameters that may stay as they are in FILE; may be\n"
+    "                                given again\n"
     "  -h, --help                    this text\n";
 
-enum { MOST_SETS = 256 };
+enum { MOST_REPEATED = 256, TIME_AXIS = 2 };
+
+/* An option that may be given again. */
+struct repeated {
+    char *values[MOST_REPEATED];
+    size_t count;
+};
 
 struct arguments {
     struct i3d_inflate_options inflate;
-    const char *out, *to, *dialect, *in, *recipe;
-    const char *sets[MOST_SETS];
-    size_t set_count;
+    const char *out, *to, *dialect, *in, *recipe, *like;
+    struct repeated sets, renames, allowed;
     bool help;
 };
+
+static bool add(struct repeated *repeated, char *value)
+{
+    if (repeated->count == MOST_REPEATED)
+        return false;
+    repeated->values[repeated->count++] = value;
+    return true;
+}
 
 static bool is_one_of(const char *text, const char *first, const char *second, bool *is_second)
 {
@@ -63,7 +83,7 @@ static bool read_channel_init(const char *text, enum i3d_channel_init *init)
 }
 
 /* One option that takes a value; false if the value is wrong. */
-static bool read_option(int option, const char *value, struct arguments *arguments)
+static bool read_option(int option, char *value, struct arguments *arguments)
 {
     struct i3d_inflate_options *inflate = &arguments->inflate;
     long long number;
@@ -73,11 +93,10 @@ static bool read_option(int option, const char *value, struct arguments *argumen
     case 't': arguments->to = value; return true;
     case 'd': arguments->dialect = value; return true;
     case 'r': arguments->recipe = value; return true;
-    case 'e':
-        if (arguments->set_count == MOST_SETS)
-            return false;
-        arguments->sets[arguments->set_count++] = value;
-        return true;
+    case 'e': return add(&arguments->sets, value);
+    case 'k': arguments->like = value; return true;
+    case 'm': return add(&arguments->renames, value);
+    case 'a': return add(&arguments->allowed, value);
     case 'n':
         if (!is_one_of(value, "repeat", "center", &second))
             return false;
@@ -119,6 +138,9 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "temporal-padding", required_argument, NULL, 'p' },
         { "frames", required_argument, NULL, 'f' },
         { "input-shape", required_argument, NULL, 'i' },
+        { "like", required_argument, NULL, 'k' },
+        { "rename", required_argument, NULL, 'm' },
+        { "allow-missing", required_argument, NULL, 'a' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -139,6 +161,11 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     if (arguments->inflate.frames && arguments->inflate.temporal_padding != I3D_PAD_EDGE)
         return tool_usage("inflate", "--frames belongs to --temporal-padding edge; with zero "
                                      "padding the clip length stays open");
+    if (!arguments->like && (arguments->renames.count || arguments->allowed.count))
+        return tool_usage("inflate", "--rename and --allow-missing belong to --like");
+    if (arguments->like && (arguments->recipe || arguments->sets.count || arguments->dialect))
+        return tool_usage("inflate", "--like takes temporal kernels and names from its file, "
+                                     "not from --recipe, --set or --dialect");
     arguments->in = argv[optind];
     return I3D_OK;
 }
@@ -172,8 +199,8 @@ static enum i3d_status load_recipe(const char *name, const struct arguments *arg
     bool is_file = !is_builtin(name) && strpbrk(name, "./");
     enum i3d_status status = is_file ? read_recipe_file(name, recipe, error)
                                      : i3d_recipe_builtin(name, recipe, error);
-    for (size_t i = arguments->set_count; i-- > 0 && !status;)
-        status = i3d_recipe_set(*recipe, arguments->sets[i], error);
+    for (size_t i = arguments->sets.count; i-- > 0 && !status;)
+        status = i3d_recipe_set(*recipe, arguments->sets.values[i], error);
     return status;
 }
 
@@ -194,44 +221,91 @@ static enum i3d_status default_recipe(const struct i3d_model *model, const char 
     return I3D_OK;
 }
 
+/* The recipe that was asked for, before anything is read, or else the usual one. */
+static enum i3d_status choose_recipe(const struct arguments *arguments,
+                                     const struct i3d_model *flat, struct i3d_recipe **recipe,
+                                     struct i3d_error *error)
+{
+    const char *name = arguments->recipe;
+    if (*recipe || arguments->like || (!name && !flat))
+        return I3D_OK;
+    enum i3d_status status = name ? I3D_OK : default_recipe(flat, &name, error);
+    return status ? status : load_recipe(name, arguments, recipe, error);
+}
+
+static enum i3d_status inflate_model(const struct arguments *arguments,
+                                     const struct i3d_model *flat, bool weights_only,
+                                     struct i3d_model **inflated, struct i3d_error *error)
+{
+    struct tool_like like = {
+        arguments->like, { arguments->renames.values, arguments->renames.count },
+        arguments->allowed.values, arguments->allowed.count,
+    };
+    FILE *said = strcmp(arguments->out, "-") ? stdout : stderr;
+    if (like.path)
+        return tool_inflate_like(flat, &like, &arguments->inflate, TIME_AXIS, said, inflated,
+                                 error);
+    return weights_only
+        ? i3d_inflate_weights(flat, &arguments->inflate, TIME_AXIS, inflated, error)
+        : i3d_inflate(flat, &arguments->inflate, inflated, error);
+}
+
+static enum i3d_status check_padding(const struct arguments *arguments,
+                                     const struct i3d_dialect *dialect,
+                                     const struct i3d_format *format, struct i3d_error *error)
+{
+    if (arguments->inflate.temporal_padding != I3D_PAD_EDGE || (!dialect && format->holds_graph))
+        return I3D_OK;
+    i3d_fail(error, I3D_USAGE, "%s holds weights only, which cannot carry edge padding",
+             dialect ? "a dialect" : format->title);
+    return i3d_error_hint(error, "write ONNX or safetensors");
+}
+
+/* Weights that go from a state_dict into a state_dict keep their names and need no graph.
+ * Keras' files pair layers by a dialect's order, so theirs are bound. */
+static bool keeps_names(const struct arguments *arguments, const struct i3d_model *model,
+                        const struct i3d_format *format)
+{
+    return arguments->like
+        || (!model->node_count && !arguments->dialect && !format->holds_graph
+            && strcmp(format->name, "hdf5"));
+}
+
 static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_error *error)
 {
     const struct i3d_format *format;
     const struct i3d_dialect *dialect;
-    struct i3d_model *flat = NULL, *inflated = NULL;
+    struct i3d_model *flat = NULL, *bound = NULL, *inflated = NULL;
     struct i3d_recipe *recipe = NULL;
     char digest[I3D_DIGEST_SIZE];
     enum i3d_status status = tool_format(arguments->out, arguments->to, &format, error);
     if (!status)
         status = tool_dialect(arguments->dialect, &dialect, error);
-    if (!status && arguments->inflate.temporal_padding == I3D_PAD_EDGE
-        && (dialect || !format->holds_graph)) {
-        i3d_fail(error, I3D_USAGE, "%s holds weights only, which cannot carry edge padding",
-                 dialect ? "a dialect" : format->title);
-        i3d_error_hint(error, "write ONNX or safetensors");
-        return I3D_USAGE;
-    }
-    const char *usual = NULL;
-    if (!status && arguments->recipe)
-        status = load_recipe(arguments->recipe, arguments, &recipe, error);
     if (!status)
-        status = tool_read_source(arguments->in, NULL, digest, &flat, error);
-    if (!status && !recipe)
-        status = default_recipe(flat, &usual, error);
-    if (!status && usual)
-        status = load_recipe(usual, arguments, &recipe, error);
-    if (!status) {
-        arguments->inflate.rules = recipe;
-        status = i3d_inflate(flat, &arguments->inflate, &inflated, error);
-        if (status)
-            i3d_error_file(error, arguments->in);
-    }
+        status = check_padding(arguments, dialect, format, error);
+    if (!status)
+        status = choose_recipe(arguments, NULL, &recipe, error);
+    if (!status)
+        status = i3d_read_model_digest(arguments->in, &flat, digest, error);
+    bool weights_only = !status && keeps_names(arguments, flat, format);
+    if (!status && !weights_only && !flat->node_count)
+        status = i3d_zoo_bind(flat, NULL, &bound, error);
+    const struct i3d_model *network = bound ? bound : flat;
+    if (!status)
+        status = choose_recipe(arguments, network, &recipe, error);
+    arguments->inflate.rules = recipe;
+    if (!status)
+        status = inflate_model(arguments, network, weights_only, &inflated, error);
+    if (status && flat)
+        i3d_error_file(error, arguments->in);
     if (!status && !i3d_set_metadata(inflated, "i3dconv.source_sha256", digest))
         status = i3d_fail_memory(error);
     if (!status)
-        status = tool_write(inflated, arguments->out, format, dialect, error);
+        status = weights_only ? i3d_write_model(inflated, arguments->out, format, error)
+                              : tool_write(inflated, arguments->out, format, dialect, error);
     i3d_recipe_free(recipe);
     i3d_model_free(flat);
+    i3d_model_free(bound);
     i3d_model_free(inflated);
     return status;
 }
@@ -245,5 +319,5 @@ int cmd_inflate(int argc, char **argv)
     if (arguments.help)
         return tool_help(usage);
     struct i3d_error error;
-    return inflate_file(&arguments, &error) ? tool_fail(&error) : I3D_OK;
+    return inflate_file(&arguments, &error) ? tool_fail(&error) : tool_finish(I3D_OK);
 }

@@ -160,15 +160,9 @@ enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialec
 enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,
                                 struct i3d_model **model, struct i3d_error *error)
 {
-    return tool_read_source(path, dialect, NULL, model, error);
-}
-
-enum i3d_status tool_read_source(const char *path, const struct i3d_dialect *dialect,
-                                 char *digest, struct i3d_model **model, struct i3d_error *error)
-{
     struct i3d_model *read;
     *model = NULL;
-    enum i3d_status status = i3d_read_model_digest(path, &read, digest, error);
+    enum i3d_status status = i3d_read_model(path, &read, error);
     if (status)
         return status;
     if (read->node_count) {

@@ -51,9 +51,6 @@ enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialec
  * null: guessed). */
 enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,
                                 struct i3d_model **model, struct i3d_error *error);
-/* The same; digest, of I3D_DIGEST_SIZE characters, gets the file's SHA-256. */
-enum i3d_status tool_read_source(const char *path, const struct i3d_dialect *dialect,
-                                 char *digest, struct i3d_model **model, struct i3d_error *error);
 /* What the container and the dialect, which may be null, make of the model: a
  * dialect, or a container that holds weights only, has it named anew, a container
  * that holds graphs has weights bound. *named, the caller's, is null where the model
