@@ -54,7 +54,7 @@ enum i3d_status i3d_trace_inner(struct i3d_tracer *tracer, struct i3d_trace *out
     shown->inner = inner;
     shown->outer = all / inner / shown->frames;
     shown->axis = -1;
-    for (int k = 0; k < shape->rank; k++)
+    for (int k = shape->rank - 1; k >= 0; k--) /* of axes of length 1, the first */
         if (i3d_span(shape, k + 1, shape->rank) == inner && shape->dims[k] == shown->frames)
             shown->axis = k;
     out->states = i3d_arena_alloc(tracer->arena, (size_t)shown->frames, 1);
@@ -69,7 +69,10 @@ enum i3d_status i3d_trace_axis(struct i3d_tracer *tracer, struct i3d_trace *out,
         return I3D_OK;
     }
     out->shown.frames = shape->dims[axis];
-    return i3d_trace_inner(tracer, out, i3d_span(shape, axis + 1, shape->rank));
+    enum i3d_status status =
+        i3d_trace_inner(tracer, out, i3d_span(shape, axis + 1, shape->rank));
+    out->shown.axis = axis;
+    return status;
 }
 
 void i3d_inherit(struct i3d_trace *out, const struct i3d_trace *in)

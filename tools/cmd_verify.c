@@ -1,9 +1,8 @@
 #include "tools/tool.h"
 
-#include "verify/proof.h"
+#include "tools/arrays.h"
+#include "tools/verify_report.h"
 
-#include <jansson.h>
-#include <math.h>
 #include <string.h>
 
 static const char usage[] =
@@ -13,9 +12,17 @@ static const char usage[] =
     "slice with the 2D kernel divided by N, then every layer's activations at every\n"
     "frame of a video of one repeated image, with edge padding in time.\n"
     "\n"
-    "      --frames T        length of the video (default 64, or the clip that the file is for)\n"
+    "      --audit           compare the files only, run nothing\n"
+    "      --as-deployed     run the video with the file's own padding too: clean frames have\n"
+    "                        to agree, the deviation of the others is measured\n"
+    "      --motion[=FILE]   run a video of noise, or of FILE (.npy), against a reference\n"
+    "                        computed from the 2D file, with the file's own padding\n"
+    "      --all             all of these\n"
+    "      --frames T        length of the video (default 64, or the clip that the file is for);\n"
+    "                        auto: the shortest with a clean frame in the result\n"
     "      --input-shape H,W where the 2D file leaves them open (default 224,224)\n"
-    "      --seed N          of the image (default 0)\n"
+    "      --image FILE      an image (.npy) in place of seeded noise; may be repeated\n"
+    "      --seed N          of image and video (default 0)\n"
     "      --tolerance X     largest error relative to the layer's largest activation\n"
     "                        (default 1e-5)\n"
     "      --engine NAME     fast (default) or reference: how convolutions are computed\n"
@@ -23,10 +30,15 @@ static const char usage[] =
     "  -q, --quiet           the last line only\n"
     "  -h, --help            this text\n";
 
+enum { MOST_IMAGES = 64 };
+
 struct arguments {
     struct i3d_proof_options proof;
     bool json, quiet, help;
     const char *flat, *inflated;
+    const char *video; /* of --motion, or null */
+    const char *images[MOST_IMAGES];
+    size_t image_count;
 };
 
 static bool read_option(int option, const char *value, struct arguments *arguments)
@@ -36,7 +48,8 @@ static bool read_option(int option, const char *value, struct arguments *argumen
     bool good = true;
     switch (option) {
     case 'f':
-        good = tool_number(value, 1, 1 << 20, &number);
+        proof->shortest = !strcmp(value, "auto");
+        good = proof->shortest || tool_number(value, 1, 1 << 20, &number);
         proof->frames = number;
         return good;
     case 's':
@@ -44,6 +57,11 @@ static bool read_option(int option, const char *value, struct arguments *argumen
         proof->seed = (uint64_t)number;
         return good;
     case 't': return tool_fraction(value, &proof->tolerance);
+    case 'I':
+        if (arguments->image_count == MOST_IMAGES)
+            return false;
+        arguments->images[arguments->image_count++] = value;
+        return true;
     case 'e':
         proof->engine = strcmp(value, "fast") ? I3D_ENGINE_REFERENCE : I3D_ENGINE_FAST;
         return !strcmp(value, "fast") || !strcmp(value, "reference");
@@ -51,11 +69,35 @@ static bool read_option(int option, const char *value, struct arguments *argumen
     }
 }
 
+/* Options that say what to do and take no value, or may. False for any other. */
+static bool read_flag(int option, const char *value, struct arguments *arguments)
+{
+    struct i3d_proof_options *proof = &arguments->proof;
+    switch (option) {
+    case 'j': arguments->json = true; return true;
+    case 'q': arguments->quiet = true; return true;
+    case 'h': arguments->help = true; return true;
+    case 'A': proof->audit_only = true; return true;
+    case 'd': proof->deployed = true; return true;
+    case 'a': proof->deployed = proof->motion = true; return true;
+    case 'm':
+        proof->motion = true;
+        arguments->video = value;
+        return true;
+    default: return false;
+    }
+}
+
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
+        { "audit", no_argument, NULL, 'A' },
+        { "as-deployed", no_argument, NULL, 'd' },
+        { "motion", optional_argument, NULL, 'm' },
+        { "all", no_argument, NULL, 'a' },
         { "frames", required_argument, NULL, 'f' },
         { "input-shape", required_argument, NULL, 'i' },
+        { "image", required_argument, NULL, 'I' },
         { "seed", required_argument, NULL, 's' },
         { "tolerance", required_argument, NULL, 't' },
         { "engine", required_argument, NULL, 'e' },
@@ -67,119 +109,59 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     int option, place = 0;
     opterr = 0;
     while ((option = getopt_long(argc, argv, "qh", options, &place)) != -1) {
-        switch (option) {
-        case '?': return tool_usage("verify", "wrong option %s", argv[optind - 1]);
-        case 'j': arguments->json = true; break;
-        case 'q': arguments->quiet = true; break;
-        case 'h': arguments->help = true; return I3D_OK;
-        default:
-            if (!read_option(option, optarg, arguments))
-                return tool_usage("verify", "--%s does not take %s", options[place].name, optarg);
-        }
+        if (option == '?')
+            return tool_usage("verify", "wrong option %s", argv[optind - 1]);
+        if (read_flag(option, optarg, arguments))
+            continue;
+        if (!read_option(option, optarg, arguments))
+            return tool_usage("verify", "--%s does not take %s", options[place].name, optarg);
     }
+    if (arguments->help)
+        return I3D_OK;
     if (argc - optind != 2)
         return tool_usage("verify", "a 2D and a 3D model are needed");
     arguments->flat = argv[optind];
     arguments->inflated = argv[optind + 1];
     if (!strcmp(arguments->flat, "-") && !strcmp(arguments->inflated, "-"))
         return tool_usage("verify", "only one of the two can be standard input");
+    if (arguments->proof.audit_only
+        && (arguments->proof.deployed || arguments->proof.motion || arguments->image_count))
+        return tool_usage("verify", "--audit runs nothing");
     return I3D_OK;
 }
 
-static void print_table(const struct i3d_proof *proof)
+static void print(const struct i3d_proof *proof, const struct arguments *arguments)
 {
-    printf("%-40s %-18s %-18s %-7s %9s %9s %5s  %s\n", "layer", "operator", "shape", "weights",
-           "absolute", "relative", "frame", "verdict");
-    for (size_t i = 0; i < proof->layer_count; i++) {
-        const struct i3d_layer_verdict *layer = &proof->layers[i];
-        char name[160], shape[64], note[4 * sizeof layer->audit_note];
-        printf("%-40s %-18s %-18s %-7s %9.2e %9.2e %5lld  %s\n",
-               i3d_printable(layer->name, name, sizeof name), layer->operation,
-               i3d_shape_string(layer->rank, layer->dims, shape, sizeof shape),
-               !layer->has_weights ? "-" : layer->audit_good ? "equal" : "DIFFER",
-               layer->max_absolute, layer->max_relative, (long long)layer->worst_frame,
-               layer->good && layer->audit_good ? "ok" : "FAIL");
-        if (layer->audit_note[0])
-            printf("    %s\n", i3d_printable(layer->audit_note, note, sizeof note));
+    if (!arguments->quiet) {
+        verify_print_table(proof);
+        verify_print_verdicts(proof);
     }
+    verify_print_last(proof);
 }
 
-static void print_verdict(const struct i3d_proof *proof, const struct arguments *arguments)
+/* Proves with the arrays that files hold. */
+static enum i3d_status prove(const struct arguments *arguments, const struct i3d_model *flat,
+                             const struct i3d_model *inflated, struct i3d_proof *proof,
+                             struct i3d_error *error)
 {
-    double worst = 0;
-    size_t weighted = 0;
-    char name[512];
-    for (size_t i = 0; i < proof->layer_count; i++) {
-        weighted += proof->layers[i].has_weights;
-        if (proof->layers[i].max_relative > worst)
-            worst = proof->layers[i].max_relative;
-    }
-    if (proof->good) {
-        printf("PASS %zu layers agree at every frame, worst relative error %.1e (tolerance "
-               "%.0e); weights of %zu layers audited\n",
-               proof->layer_count, worst, arguments->proof.tolerance, weighted);
-        return;
-    }
-    const struct i3d_layer_verdict *bad =
-        proof->first_bad >= 0 ? &proof->layers[proof->first_bad] : NULL;
-    const char *reason = bad && bad->audit_note[0] ? bad->audit_note : proof->obstacle;
-    char printable[4 * sizeof proof->obstacle];
-    i3d_printable(reason, printable, sizeof printable);
-    if (!bad)
-        printf("FAIL the networks cannot be paired to the end: %s\n", printable);
-    else if (*reason)
-        printf("FAIL first at %s: %s\n", i3d_printable(bad->name, name, sizeof name), printable);
-    else
-        printf("FAIL first at %s: relative error %.1e in frame %lld\n",
-               i3d_printable(bad->name, name, sizeof name), bad->max_relative,
-               (long long)bad->worst_frame);
-}
-
-/* JSON has no NaN and no infinity; null says that there is no number. */
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *layer_to_json(const struct i3d_layer_verdict *layer)
-{
-    json_t *shape = json_array();
-    for (int k = 0; k < layer->rank; k++)
-        json_array_append_new(shape, json_integer(layer->dims[k]));
-    char name[512];
-    json_t *json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:b, s:b, s:s}", "name",
-                             i3d_printable(layer->name, name, sizeof name), "operator",
-                             layer->operation, "shape", shape, "max_absolute",
-                             number(layer->max_absolute), "max_relative",
-                             number(layer->max_relative),
-                             "worst_frame", (json_int_t)layer->worst_frame, "audited",
-                             layer->has_weights, "good", layer->good && layer->audit_good, "note", layer->audit_note);
-    return json;
-}
-
-static enum i3d_status print_json(const struct i3d_proof *proof,
-                                  const struct arguments *arguments, struct i3d_error *error)
-{
-    json_t *layers = json_array();
-    for (size_t i = 0; i < proof->layer_count; i++)
-        json_array_append_new(layers, layer_to_json(&proof->layers[i]));
-    json_t *first_bad = json_null();
-    char name[512], obstacle[2 * sizeof proof->obstacle];
-    if (proof->first_bad >= 0)
-        first_bad = json_string(
-            i3d_printable(proof->layers[proof->first_bad].name, name, sizeof name));
-    json_t *json = json_pack("{s:b, s:o, s:f, s:I, s:I, s:s, s:o}", "pass", proof->good, "first_bad",
-                             first_bad, "tolerance", arguments->proof.tolerance, "unpaired_2d",
-                             (json_int_t)proof->unpaired_2d, "unpaired_3d",
-                             (json_int_t)proof->unpaired_3d, "obstacle",
-                             i3d_printable(proof->obstacle, obstacle, sizeof obstacle), "layers",
-                             layers);
-    if (!json)
-        return i3d_fail_memory(error);
-    json_dumpf(json, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(json);
-    return I3D_OK;
+    struct i3d_proof_options options = arguments->proof;
+    struct i3d_array images[MOST_IMAGES] = { 0 }, video = { 0 };
+    enum i3d_status status = I3D_OK;
+    for (size_t k = 0; k < arguments->image_count && !status; k++)
+        status = array_load_input(arguments->images[k], NULL, flat, &images[k], error);
+    if (!status && arguments->video)
+        status = array_load_input(arguments->video, NULL, inflated, &video, error);
+    options.images = images;
+    options.image_count = arguments->image_count;
+    options.video = arguments->video ? &video : NULL;
+    if (arguments->video && !options.frames && !status && video.rank == 5)
+        options.frames = video.dims[inflated->time_axis == 1 ? 1 : 2];
+    if (!status)
+        status = i3d_prove(flat, inflated, &options, proof, error);
+    for (size_t k = 0; k < arguments->image_count; k++)
+        i3d_array_free(&images[k]);
+    i3d_array_free(&video);
+    return status;
 }
 
 static enum i3d_status verify_files(const struct arguments *arguments, struct i3d_error *error)
@@ -190,14 +172,11 @@ static enum i3d_status verify_files(const struct arguments *arguments, struct i3
     if (!status)
         status = tool_read_graph(arguments->inflated, NULL, &inflated, error);
     if (!status)
-        status = i3d_prove(flat, inflated, &arguments->proof, &proof, error);
+        status = prove(arguments, flat, inflated, &proof, error);
     if (!status && arguments->json)
-        status = print_json(&proof, arguments, error);
-    if (!status && !arguments->json) {
-        if (!arguments->quiet)
-            print_table(&proof);
-        print_verdict(&proof, arguments);
-    }
+        status = verify_print_json(&proof, error);
+    else if (!status)
+        print(&proof, arguments);
     if (!status && !proof.good)
         status = I3D_DIFFERS;
     i3d_proof_free(&proof);
@@ -208,7 +187,7 @@ static enum i3d_status verify_files(const struct arguments *arguments, struct i3
 
 int cmd_verify(int argc, char **argv)
 {
-    struct arguments arguments = { .proof = { .tolerance = 1e-5 } };
+    struct arguments arguments = { .proof = { .tolerance = -1 } };
     int wrong = read_arguments(argc, argv, &arguments);
     if (wrong)
         return wrong;

@@ -103,6 +103,7 @@ static void compare(const struct i3d_kernel_pair *pair, struct i3d_slices *slice
     struct i3d_slice_tally tally = i3d_tally_slices(slices);
     bool centered = tally.centered && !tally.divided && slices->inflated.layout.taps > 1
         && !i3d_is(pair->inflated_node, "ConvTranspose");
+    verdict->centered = centered;
     if (centered)
         snprintf(verdict->audit_note, sizeof verdict->audit_note,
                  "center: one slice of %lld holds the 2D kernel",

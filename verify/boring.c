@@ -3,6 +3,7 @@
 #include "verify/array.h"
 #include "verify/parallel.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,57 +78,74 @@ static float normal(uint64_t seed, uint64_t counter)
     return (float)(sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v));
 }
 
-/* N×H×W×C: the image is one block, and every frame is it. */
-static enum i3d_status channels_last_input(const struct i3d_boring *boring,
-                                           struct i3d_array *image, struct i3d_array *video,
-                                           struct i3d_error *error)
+static enum i3d_status new_video(const struct i3d_boring *boring, struct i3d_array *video,
+                                 struct i3d_error *error)
 {
-    int64_t flat_dims[] = { 1, boring->height, boring->width, boring->channels };
-    int64_t dims[] = { 1, boring->frames, boring->height, boring->width, boring->channels };
-    enum i3d_status status = i3d_array_new(I3D_FLOAT32, 4, flat_dims, image, error);
+    int64_t dims[] = { 1, boring->channels, boring->frames, boring->height, boring->width };
+    int64_t last[] = { 1, boring->frames, boring->height, boring->width, boring->channels };
+    return i3d_array_new(I3D_FLOAT32, 5, boring->time_axis == 1 ? last : dims, video, error);
+}
+
+enum i3d_status i3d_boring_repeat(const struct i3d_boring *boring, struct i3d_array *image,
+                                  struct i3d_array *video, struct i3d_error *error)
+{
+    enum i3d_status status = new_video(boring, video, error);
     if (status)
         return status;
-    status = i3d_array_new(I3D_FLOAT32, 5, dims, video, error);
-    if (status) {
-        i3d_array_free(image);
-        return status;
+    /* The arrays exist: no product overflows. */
+    int64_t plane = boring->height * boring->width, frames = boring->frames;
+    float *pixels = image->data, *to = video->data;
+    bool grey = boring->flat_channels != boring->channels;
+    int64_t blocks = boring->channels; /* that are repeated one by one */
+    if (boring->time_axis == 1) {
+        plane *= boring->channels; /* all channels in one */
+        blocks = 1;
     }
-    int64_t count = i3d_array_elements(image);
-    float *pixels = image->data, *frames = video->data;
-    for (int64_t i = 0; i < count; i++)
-        pixels[i] = normal(boring->seed, (uint64_t)i);
-    for (int64_t t = 0; t < boring->frames; t++)
-        memcpy(frames + t * count, pixels, (size_t)count * sizeof *pixels);
+    for (int64_t i = 0; grey && i < plane; i++) {
+        double sum = 0;
+        for (int64_t c = 0; c < boring->flat_channels; c++)
+            sum += (double)pixels[c * plane + i];
+        for (int64_t c = 0; c < boring->flat_channels; c++)
+            pixels[c * plane + i] = (float)(sum / (double)boring->flat_channels);
+    }
+    for (int64_t c = 0; c < blocks; c++)
+        for (int64_t t = 0; t < frames; t++)
+            memcpy(to + (c * frames + t) * plane, pixels + (grey ? 0 : c) * plane,
+                   (size_t)plane * sizeof *pixels);
     return I3D_OK;
 }
 
 enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_array *image,
                                  struct i3d_array *video, struct i3d_error *error)
 {
-    if (boring->time_axis == 1)
-        return channels_last_input(boring, image, video, error);
-    int64_t flat_dims[] = { 1, boring->flat_channels, boring->height, boring->width };
-    int64_t dims[] = { 1, boring->channels, boring->frames, boring->height, boring->width };
-    bool grey = boring->flat_channels != boring->channels;
-    enum i3d_status status = i3d_array_new(I3D_FLOAT32, 4, flat_dims, image, error);
+    int64_t dims[] = { 1, boring->flat_channels, boring->height, boring->width };
+    int64_t last[] = { 1, boring->height, boring->width, boring->channels };
+    enum i3d_status status =
+        i3d_array_new(I3D_FLOAT32, 4, boring->time_axis == 1 ? last : dims, image, error);
     if (status)
         return status;
-    status = i3d_array_new(I3D_FLOAT32, 5, dims, video, error);
-    if (status) {
+    int64_t plane = boring->height * boring->width, count = i3d_array_elements(image);
+    bool grey = boring->flat_channels != boring->channels;
+    float *pixels = image->data;
+    for (int64_t i = 0; i < count; i++)
+        pixels[i] = normal(boring->seed, (uint64_t)(grey ? i % plane : i));
+    status = i3d_boring_repeat(boring, image, video, error);
+    if (status)
         i3d_array_free(image);
-        return status;
-    }
-    int64_t plane = boring->height * boring->width; /* the arrays exist: it is no overflow */
-    float *pixels = image->data, *frames = video->data;
-    for (int64_t c = 0; c < boring->flat_channels; c++)
-        for (int64_t i = 0; i < plane; i++)
-            pixels[c * plane + i] =
-                normal(boring->seed, (uint64_t)((grey ? 0 : c * plane) + i));
-    for (int64_t c = 0; c < boring->channels; c++)
-        for (int64_t t = 0; t < boring->frames; t++)
-            memcpy(frames + (c * boring->frames + t) * plane, pixels + (grey ? 0 : c) * plane,
-                   (size_t)plane * sizeof *pixels);
-    return I3D_OK;
+    return status;
+}
+
+enum i3d_status i3d_moving_input(const struct i3d_boring *boring, struct i3d_array *video,
+                                 struct i3d_error *error)
+{
+    enum i3d_status status = new_video(boring, video, error);
+    int64_t each = boring->frames * boring->height * boring->width;
+    bool grey = boring->flat_channels != boring->channels;
+    int64_t count = status ? 0 : i3d_array_elements(video);
+    float *values = video->data;
+    for (int64_t i = 0; i < count; i++)
+        values[i] = normal(boring->seed, (uint64_t)(grey ? i % each : i));
+    return status;
 }
 
 static int64_t product(const int64_t *dims, int from, int to)
@@ -179,54 +197,87 @@ static bool line_up(const struct i3d_array *flat, const struct i3d_array *inflat
     return *frames > 0 && *outer * *inner == count && *frames * count == all;
 }
 
-/* The largest difference in one frame; NaN if either side has one. */
-static float frame_difference(const float *flat, const float *inflated, int64_t outer,
-                              int64_t frames, int64_t inner, int64_t frame)
+/* One frame of a comparison. */
+struct frame_sums {
+    float largest;   /* difference; NaN if either side has one */
+    float reference; /* finite activation */
+    double squares, reference_squares;
+};
+
+static struct frame_sums frame_difference(const float *flat, const float *inflated,
+                                          const struct i3d_layout *layout, int64_t frame)
 {
-    float largest = 0;
+    struct frame_sums sums = { 0 };
     bool good = true;
-    for (int64_t o = 0; o < outer; o++) {
-        const float *a = flat + o * inner, *b = inflated + (o * frames + frame) * inner;
-        for (int64_t i = 0; i < inner; i++) {
-            float distance = fabsf(a[i] - b[i]);
+    if (layout->in_motion)
+        flat += frame * layout->outer * layout->inner;
+    for (int64_t o = 0; o < layout->outer; o++) {
+        const float *a = flat + o * layout->inner;
+        const float *b = inflated + (o * layout->frames + frame) * layout->inner;
+        float largest = 0, reference = 0, squares = 0, reference_squares = 0;
+        for (int64_t i = 0; i < layout->inner; i++) {
+            float distance = fabsf(a[i] - b[i]), size = fabsf(a[i]);
             if (a[i] == b[i]) /* infinities of one sign are equal, their difference is NaN */
                 distance = 0;
             good &= distance == distance;
             largest = distance > largest ? distance : largest;
+            size = size <= FLT_MAX ? size : 0; /* an error is no smaller for an infinity */
+            reference = size > reference ? size : reference;
+            squares += distance * distance;
+            reference_squares += size * size;
         }
+        sums.largest = largest > sums.largest ? largest : sums.largest;
+        sums.reference = reference > sums.reference ? reference : sums.reference;
+        sums.squares += (double)squares;
+        sums.reference_squares += (double)reference_squares;
     }
-    return good ? largest : NAN;
+    sums.largest = good ? sums.largest : NAN;
+    return sums;
 }
 
-static enum i3d_status compare_lined_up(const struct i3d_array *flat,
-                                        const struct i3d_array *inflated, int64_t outer,
-                                        int64_t frames, int64_t inner, int threads,
-                                        struct i3d_difference *difference,
-                                        struct i3d_error *error)
+enum i3d_status i3d_compare_layout(const struct i3d_array *flat, const struct i3d_array *inflated,
+                                   const struct i3d_layout *layout, int threads,
+                                   struct i3d_difference *difference, struct i3d_error *error)
 {
-    *difference = (struct i3d_difference){ .max_absolute = NAN };
-    float *by_frame = malloc((size_t)frames * sizeof *by_frame);
-    if (!by_frame)
+    *difference = (struct i3d_difference){ .max_absolute = NAN, .relative_l2 = NAN };
+    int64_t each = layout->outer * layout->inner, frames = layout->frames;
+    if (flat->dtype != I3D_FLOAT32 || inflated->dtype != I3D_FLOAT32 || each < 1 || frames < 1
+        || i3d_array_elements(inflated) != each * frames
+        || i3d_array_elements(flat) != (layout->in_motion ? each * frames : each))
+        return I3D_OK;
+    struct frame_sums *sums = malloc((size_t)frames * sizeof *sums);
+    difference->by_frame = malloc((size_t)frames * sizeof *difference->by_frame);
+    if (!sums || !difference->by_frame) {
+        free(sums);
+        i3d_difference_free(difference);
         return i3d_fail_memory(error);
+    }
     difference->comparable = true;
+    difference->frames = frames;
     I3D_PARALLEL_FOR(threads > 0 ? threads : omp_get_max_threads())
     for (int64_t t = 0; t < frames; t++)
-        by_frame[t] = frame_difference(flat->data, inflated->data, outer, frames, inner, t);
-    const float *a = flat->data;
-    for (int64_t i = 0; i < outer * inner; i++)
-        if (isfinite(a[i])) /* an error is no smaller for an infinity elsewhere */
-            difference->largest = fmax(difference->largest, fabs((double)a[i]));
+        sums[t] = frame_difference(flat->data, inflated->data, layout, t);
+    double squares = 0, reference = 0;
     difference->max_absolute = 0;
     for (int64_t t = 0; t < frames; t++) {
-        if (by_frame[t] <= difference->max_absolute)
+        difference->by_frame[t] = sums[t].largest;
+        difference->largest = fmax(difference->largest, (double)sums[t].reference);
+        squares += sums[t].squares;
+        reference += sums[t].reference_squares;
+        if (isnan(difference->max_absolute) || sums[t].largest <= (float)difference->max_absolute)
             continue;
-        difference->max_absolute = by_frame[t];
+        difference->max_absolute = (double)sums[t].largest;
         difference->worst_frame = t;
-        if (isnan(by_frame[t]))
-            break;
     }
-    free(by_frame);
+    difference->relative_l2 = reference > 0 ? sqrt(squares / reference) : sqrt(squares);
+    free(sums);
     return I3D_OK;
+}
+
+void i3d_difference_free(struct i3d_difference *difference)
+{
+    free(difference->by_frame);
+    *difference = (struct i3d_difference){ 0 };
 }
 
 enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
@@ -235,13 +286,18 @@ enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
 {
     int64_t outer, frames, inner;
     struct i3d_difference other;
-    *difference = (struct i3d_difference){ .max_absolute = NAN };
+    *difference = (struct i3d_difference){ .max_absolute = NAN, .relative_l2 = NAN };
     enum i3d_status status = I3D_OK;
     for (int choice = 0; !status && line_up(flat, inflated, choice, &outer, &frames, &inner);
          choice++) {
-        status = compare_lined_up(flat, inflated, outer, frames, inner, threads, &other, error);
-        if (!choice || other.max_absolute < difference->max_absolute)
+        const struct i3d_layout layout = { .outer = outer, .frames = frames, .inner = inner };
+        status = i3d_compare_layout(flat, inflated, &layout, threads, &other, error);
+        if (!status && (!choice || other.max_absolute < difference->max_absolute)) {
+            i3d_difference_free(difference);
             *difference = other;
+        } else if (!status) {
+            i3d_difference_free(&other);
+        }
     }
     return status;
 }

@@ -28,16 +28,42 @@ enum i3d_status i3d_boring_sizes(const struct i3d_model *flat, const struct i3d_
 enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_array *image,
                                  struct i3d_array *video, struct i3d_error *error);
 
+/* The video of an image that was given: 1×C×H×W (or 1×H×W×C), of boring's sizes. With C'
+ * unlike C the channels of the video are the mean of the image's, and the image is made
+ * grey in place. */
+enum i3d_status i3d_boring_repeat(const struct i3d_boring *boring, struct i3d_array *image,
+                                  struct i3d_array *video, struct i3d_error *error);
+
+/* A video of standard normal values, every frame another one. With C' unlike C all
+ * channels are the same. */
+enum i3d_status i3d_moving_input(const struct i3d_boring *boring, struct i3d_array *video,
+                                 struct i3d_error *error);
+
 struct i3d_difference {
     bool comparable;      /* the shapes go together */
     double max_absolute;  /* NaN if there is one on either side, or they are not comparable */
-    double largest;       /* finite |activation| in 2D */
-    int64_t worst_frame;
+    double largest;       /* finite |activation| of the reference */
+    double relative_l2;   /* root of the squared differences' sum over the reference's */
+    int64_t worst_frame, frames;
+    float *by_frame;      /* the largest absolute difference; malloc'ed, or null */
+};
+void i3d_difference_free(struct i3d_difference *difference);
+
+/* How a 3D array lies beside its reference: element (p, t, q) of outer × frames × inner
+ * is element (p, q) of the reference, or, in motion, element (t, p, q). */
+struct i3d_layout {
+    int64_t outer, frames, inner;
+    bool in_motion;
 };
 
-/* Compares a 2D activation with every frame of a 3D one: N×C×H×W with
- * N×C×T×H×W, with N×C×(T·H)×W, or with anything that has one axis more; or with
- * the same elements, where time is gone. */
+/* Not comparable where the arrays do not have so many elements. Free the difference. */
+enum i3d_status i3d_compare_layout(const struct i3d_array *flat, const struct i3d_array *inflated,
+                                   const struct i3d_layout *layout, int threads,
+                                   struct i3d_difference *difference, struct i3d_error *error);
+
+/* Finds the layout itself: compares a 2D activation with every frame of a 3D one:
+ * N×C×H×W with N×C×T×H×W, with N×C×(T·H)×W, or with anything that has one axis more; or
+ * with the same elements, where time is gone. */
 enum i3d_status i3d_compare_frames(const struct i3d_array *flat,
                                    const struct i3d_array *inflated, int threads,
                                    struct i3d_difference *difference, struct i3d_error *error);
