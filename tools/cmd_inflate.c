@@ -170,35 +170,11 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     return I3D_OK;
 }
 
-static enum i3d_status read_recipe_file(const char *path, struct i3d_recipe **recipe,
-                                        struct i3d_error *error)
-{
-    enum { LARGEST = 1 << 20 };
-    char *text;
-    size_t length;
-    enum i3d_status status = i3d_input_load(path, LARGEST, &text, &length, error);
-    if (status)
-        return status;
-    status = i3d_recipe_parse(path, text, length, recipe, error);
-    free(text);
-    return status ? i3d_error_file(error, path) : I3D_OK;
-}
-
-static bool is_builtin(const char *name)
-{
-    for (const struct i3d_recipe_text *text = i3d_recipe_texts; text->name; text++)
-        if (!strcmp(text->name, name))
-            return true;
-    return false;
-}
-
 /* The recipe of that name or in that file, the rules of --set ahead of its own. */
 static enum i3d_status load_recipe(const char *name, const struct arguments *arguments,
                                    struct i3d_recipe **recipe, struct i3d_error *error)
 {
-    bool is_file = !is_builtin(name) && strpbrk(name, "./");
-    enum i3d_status status = is_file ? read_recipe_file(name, recipe, error)
-                                     : i3d_recipe_builtin(name, recipe, error);
+    enum i3d_status status = tool_recipe(name, recipe, error);
     for (size_t i = arguments->sets.count; i-- > 0 && !status;)
         status = i3d_recipe_set(*recipe, arguments->sets.values[i], error);
     return status;

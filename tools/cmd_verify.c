@@ -1,5 +1,6 @@
 #include "tools/tool.h"
 
+#include "converters/recipe.h"
 #include "tools/arrays.h"
 #include "tools/verify_report.h"
 
@@ -13,6 +14,8 @@ static const char usage[] =
     "frame of a video of one repeated image, with edge padding in time.\n"
     "\n"
     "      --audit           compare the files only, run nothing\n"
+    "      --recipe NAME     audit windows over time by this recipe, built in or in a file\n"
+    "                        (default: the one that the 3D file records)\n"
     "      --as-deployed     run the video with the file's own padding too: clean frames have\n"
     "                        to agree, the deviation of the others is measured\n"
     "      --motion[=FILE]   run a video of noise, or of FILE (.npy), against a reference\n"
@@ -36,6 +39,7 @@ struct arguments {
     struct i3d_proof_options proof;
     bool json, quiet, help;
     const char *flat, *inflated;
+    const char *recipe;
     const char *video; /* of --motion, or null */
     const char *images[MOST_IMAGES];
     size_t image_count;
@@ -56,6 +60,7 @@ static bool read_option(int option, const char *value, struct arguments *argumen
         good = tool_number(value, 0, INT64_MAX, &number);
         proof->seed = (uint64_t)number;
         return good;
+    case 'r': arguments->recipe = value; return true;
     case 't': return tool_fraction(value, &proof->tolerance);
     case 'I':
         if (arguments->image_count == MOST_IMAGES)
@@ -92,6 +97,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
         { "audit", no_argument, NULL, 'A' },
+        { "recipe", required_argument, NULL, 'r' },
         { "as-deployed", no_argument, NULL, 'd' },
         { "motion", optional_argument, NULL, 'm' },
         { "all", no_argument, NULL, 'a' },
@@ -146,7 +152,10 @@ static enum i3d_status prove(const struct arguments *arguments, const struct i3d
 {
     struct i3d_proof_options options = arguments->proof;
     struct i3d_array images[MOST_IMAGES] = { 0 }, video = { 0 };
-    enum i3d_status status = I3D_OK;
+    struct i3d_recipe *recipe = NULL;
+    enum i3d_status status =
+        arguments->recipe ? tool_recipe(arguments->recipe, &recipe, error) : I3D_OK;
+    options.recipe = recipe;
     for (size_t k = 0; k < arguments->image_count && !status; k++)
         status = array_load_input(arguments->images[k], NULL, flat, &images[k], error);
     if (!status && arguments->video)
@@ -161,6 +170,7 @@ static enum i3d_status prove(const struct arguments *arguments, const struct i3d
     for (size_t k = 0; k < arguments->image_count; k++)
         i3d_array_free(&images[k]);
     i3d_array_free(&video);
+    i3d_recipe_free(recipe);
     return status;
 }
 

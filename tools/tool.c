@@ -1,5 +1,8 @@
 #include "tools/tool.h"
 
+#include "converters/recipe.h"
+#include "formats/input.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -226,4 +229,27 @@ enum i3d_status tool_write(const struct i3d_model *model, const char *out,
         status = i3d_write_model(named ? named : model, out, format, error);
     i3d_model_free(named);
     return status;
+}
+
+static enum i3d_status read_recipe_file(const char *path, struct i3d_recipe **recipe,
+                                        struct i3d_error *error)
+{
+    enum { LARGEST = 1 << 20 };
+    char *text;
+    size_t length;
+    enum i3d_status status = i3d_input_load(path, LARGEST, &text, &length, error);
+    if (status)
+        return status;
+    status = i3d_recipe_parse(path, text, length, recipe, error);
+    free(text);
+    return status ? i3d_error_file(error, path) : I3D_OK;
+}
+
+enum i3d_status tool_recipe(const char *name, struct i3d_recipe **recipe, struct i3d_error *error)
+{
+    for (const struct i3d_recipe_text *text = i3d_recipe_texts; text->name; text++)
+        if (!strcmp(text->name, name))
+            return i3d_recipe_builtin(name, recipe, error);
+    return strpbrk(name, "./") ? read_recipe_file(name, recipe, error)
+                               : i3d_recipe_builtin(name, recipe, error);
 }

@@ -47,6 +47,11 @@ enum i3d_status tool_load_dialects(struct i3d_error *error);
 enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialect,
                              struct i3d_error *error);
 
+/* The built-in recipe of that name, or the one in that file (a name with "/" or "."). */
+struct i3d_recipe;
+enum i3d_status tool_recipe(const char *name, struct i3d_recipe **recipe,
+                            struct i3d_error *error);
+
 /* Reads path and binds weights without a graph to their architecture (dialect
  * null: guessed). */
 enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,

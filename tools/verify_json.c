@@ -80,11 +80,12 @@ enum i3d_status verify_print_json(const struct i3d_proof *proof, struct i3d_erro
     for (size_t i = 0; i < proof->layer_count; i++)
         json_array_append_new(layers, layer_to_json(&proof->layers[i]));
     json_t *json = json_pack(
-        "{s:b, s:o, s:o, s:b, s:o, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "pass", proof->good,
+        "{s:b, s:o, s:o, s:b, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "pass", proof->good,
         "first_bad", text(proof->first_bad < 0 ? NULL : proof->layers[proof->first_bad].name),
         "reason", text(verify_reason(proof, reason, sizeof reason)), "weights",
         proof->weights_good, "as_deployed",
-        proof->ran_deployed ? json_boolean(proof->deployed_good) : json_null(), "tolerance",
+        proof->ran_deployed ? json_boolean(proof->deployed_good) : json_null(), "recipe",
+        text(*proof->recipe ? proof->recipe : NULL), "tolerance",
         proof->tolerance, "frames", (json_int_t)proof->frames, "images",
         (json_int_t)proof->images, "unpaired_2d", (json_int_t)proof->unpaired_2d, "unpaired_3d",
         (json_int_t)proof->unpaired_3d, "obstacle", text(proof->obstacle), "result",

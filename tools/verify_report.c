@@ -126,6 +126,8 @@ void verify_print_verdicts(const struct i3d_proof *proof)
     char text[512];
     printf("WEIGHTS %s audit of %zu layers", proof->weights_good ? "PASS" : "FAIL",
            totals.weighted);
+    if (*proof->recipe)
+        printf(" by recipe %s", proof->recipe);
     if (proof->ran_boring)
         printf("; boring video, edge padding: %zu layers within %.1e, %zu of them alone within "
                "%.1e", proof->layer_count, totals.worst_boring, totals.alone, totals.worst_alone);

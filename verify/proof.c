@@ -415,9 +415,13 @@ static enum i3d_status prove(struct i3d_prover *prover, const struct i3d_model *
         return status;
     prover->proof->tolerance =
         options->tolerance < 0 ? i3d_tolerance(roundoff_of(prover)) : options->tolerance;
+    struct i3d_shape image, video;
+    input_shapes(&prover->boring, &image, &video);
     status = audit_all(prover, error);
     if (!status)
         status = trace(prover, error);
+    if (!status)
+        status = i3d_audit_recipe(prover, &video, error);
     if (!status)
         status = run(prover, error);
     if (!status)

@@ -21,6 +21,8 @@
 #include "model/frames.h"
 #include "verify/engine.h"
 
+struct i3d_recipe;
+
 struct i3d_proof_options {
     enum i3d_engine engine;
     int64_t frames;    /* length of the video; 0: the clip that the 3D file is for, 64 if it
@@ -32,6 +34,8 @@ struct i3d_proof_options {
     double tolerance;  /* largest error, relative to the layer's largest activation; below 0:
                           i3d_tolerance of the coarsest weights */
     int threads;
+    const struct i3d_recipe *recipe; /* to audit windows over time by; null: the one that the
+                                        3D file records */
     bool audit_only, deployed, motion;
     bool skip_boring;
     /* Images instead of the seeded one, 1×C×H×W; each is a pass of its own. */
@@ -98,6 +102,7 @@ struct i3d_proof {
     bool weights_good;                /* audit, boring video, motion; all outputs paired */
     bool deployed_good;               /* clean frames agree, if that was run */
     int64_t first_bad;                /* index in layers, or -1 */
+    char recipe[64];                  /* that windows over time were audited by; "": none */
     double tolerance;                 /* that was applied */
     int64_t frames;                   /* of the clip */
     size_t images;                    /* that were run */

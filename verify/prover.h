@@ -53,6 +53,12 @@ enum i3d_status i3d_motion_node(struct i3d_motion *motion, int64_t inflated);
 const char *i3d_motion_bridge(struct i3d_motion *motion, const char *flat, const char *inflated,
                               int64_t *length);
 
+/* audit_recipe.c. Compares windows over time with those of the recipe that was named, or
+ * that the 3D file records, and notes which; video is the shape of the input. The clip's
+ * frames have to be traced. */
+enum i3d_status i3d_audit_recipe(struct i3d_prover *prover, const struct i3d_shape *video,
+                                 struct i3d_error *error);
+
 /* Builds the merged graph of a pass, runs it on the input (2D image or null, then the
  * video) and writes what it finds to the proof's layers, the worst of several passes. */
 enum i3d_status i3d_judge(struct i3d_prover *prover, enum i3d_pass pass,
