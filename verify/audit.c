@@ -24,6 +24,17 @@ const struct i3d_tensor *i3d_parameter(const struct i3d_structure *structure,
     return k < node->input_count ? i3d_structure_tensor(structure, node->inputs[k]) : NULL;
 }
 
+/* A number as a file of that dtype has it. */
+static double rounded(enum i3d_dtype dtype, double value)
+{
+    double bytes = 0, result = value;
+    if (!i3d_dtype_is_float(dtype))
+        return value;
+    i3d_from_double(dtype, &value, &bytes, 1);
+    i3d_to_double(dtype, &bytes, &result, 1);
+    return result;
+}
+
 enum i3d_status i3d_audit_vector(const char *what, const struct i3d_tensor *flat,
                                  const struct i3d_tensor *inflated,
                                  struct i3d_layer_verdict *verdict, struct i3d_error *error)
@@ -39,7 +50,7 @@ enum i3d_status i3d_audit_vector(const char *what, const struct i3d_tensor *flat
     if (!status)
         status = i3d_tensor_load_double(inflated, &b, error);
     for (int64_t i = 0; i < count && !status; i++) {
-        if (a[i] == b[i])
+        if (a[i] == b[i] || rounded(inflated->dtype, a[i]) == b[i])
             continue;
         i3d_object(verdict, "%s of channel %lld is %.9g, in 2D %.9g", what, (long long)i, b[i],
                    a[i]);

@@ -17,6 +17,27 @@ static const struct i3d_node *inflated_node(const struct i3d_pairing *pairing, i
     return &pairing->inflated->model->nodes[position];
 }
 
+/* Whether all values are one, in 3D and not in 2D. */
+static enum i3d_status gamma_was_dropped(const struct i3d_tensor *flat,
+                                         const struct i3d_tensor *inflated, bool *dropped,
+                                         struct i3d_error *error)
+{
+    double *mine = NULL, *theirs = NULL;
+    int64_t count = i3d_tensor_elements(flat);
+    bool ones = i3d_tensor_elements(inflated) == count, same = true;
+    enum i3d_status status = i3d_tensor_load_double(flat, &mine, error);
+    if (!status)
+        status = i3d_tensor_load_double(inflated, &theirs, error);
+    for (int64_t c = 0; c < count && ones && !status; c++) {
+        same &= mine[c] == 1;
+        ones &= theirs[c] == 1;
+    }
+    *dropped = ones && !same && !status;
+    free(mine);
+    free(theirs);
+    return status;
+}
+
 enum i3d_status i3d_audit_norm(const struct i3d_pairing *pairing, size_t flat,
                                struct i3d_layer_verdict *verdict, struct i3d_error *error)
 {
@@ -29,7 +50,13 @@ enum i3d_status i3d_audit_norm(const struct i3d_pairing *pairing, size_t flat,
         if (!a || !b)
             continue; /* computed ones show in the activations */
         verdict->has_weights = true;
-        status = i3d_audit_vector(names[i], a, b, verdict, error);
+        bool dropped = false;
+        if (!i)
+            status = gamma_was_dropped(a, b, &dropped, error);
+        if (dropped)
+            i3d_object(verdict, "gamma is dropped: every one is 1");
+        if (!status)
+            status = i3d_audit_vector(names[i], a, b, verdict, error);
     }
     float a = i3d_float(node, "epsilon", default_epsilon);
     float b = i3d_float(other, "epsilon", default_epsilon);
@@ -121,13 +148,18 @@ static double element(double *const *vectors, int k, int64_t c, double fallback)
     return vectors[k] ? vectors[k][c] : fallback;
 }
 
-static void compose(struct affine *affine, double *const *vectors, double epsilon)
+/* What a fold may have got wrong in the 2D scale. */
+enum mistake { NO_MISTAKE, GAMMA_DROPPED, EPSILON_1E5, EPSILON_1E3, NOT_NORMALISED, MISTAKES };
+
+static void compose(struct affine *affine, double *const *vectors, double epsilon,
+                    enum mistake mistake)
 {
+    epsilon = mistake == EPSILON_1E5 ? 1e-5 : mistake == EPSILON_1E3 ? 1e-3 : epsilon;
     for (int64_t c = 0; c < affine->count; c++) {
         double bias = element(vectors, 4, c, 0), mean = element(vectors, 2, c, 0);
         double beta = element(vectors, 1, c, 0);
-        double scale = element(vectors, 0, c, 1);
-        if (vectors[3])
+        double scale = mistake == GAMMA_DROPPED ? 1 : element(vectors, 0, c, 1);
+        if (vectors[3] && mistake != NOT_NORMALISED)
             scale /= sqrt(vectors[3][c] + epsilon);
         affine->scale[c] = scale;
         affine->shift[c] = beta + (bias - mean) * scale;
@@ -139,7 +171,8 @@ static void compose(struct affine *affine, double *const *vectors, double epsilo
  * parameter is not stored or not one number per output channel. */
 static enum i3d_status read_affine(const struct i3d_structure *structure,
                                    const struct i3d_node *kernel, const struct i3d_node *node,
-                                   struct affine *affine, bool *known, struct i3d_error *error)
+                                   enum mistake mistake, struct affine *affine, bool *known,
+                                   struct i3d_error *error)
 {
     const struct i3d_tensor *tensors[5] = { NULL };
     double *vectors[5] = { NULL };
@@ -166,7 +199,7 @@ static enum i3d_status read_affine(const struct i3d_structure *structure,
         if (tensors[i])
             status = i3d_tensor_load_double(tensors[i], &vectors[i], error);
     if (!status)
-        compose(affine, vectors, (double)i3d_float(node, "epsilon", default_epsilon));
+        compose(affine, vectors, (double)i3d_float(node, "epsilon", default_epsilon), mistake);
     for (size_t i = 0; i < 5; i++)
         free(vectors[i]);
     return status;
@@ -176,12 +209,14 @@ static enum i3d_status read_affine(const struct i3d_structure *structure,
 static const double shift_tolerance = 1e-6;
 
 static void compare_shifts(const struct affine *flat, const struct affine *inflated,
-                           struct i3d_layer_verdict *verdict)
+                           enum i3d_dtype dtype, struct i3d_layer_verdict *verdict)
 {
+    double tolerance = dtype == I3D_FLOAT16 ? 0x1p-7 : dtype == I3D_BFLOAT16 ? 0x1p-4
+                                                                         : shift_tolerance;
     for (int64_t c = 0; c < flat->count; c++) {
         double size = fmax(flat->size[c], inflated->size[c]);
         double difference = fabs(flat->shift[c] - inflated->shift[c]);
-        if (!(difference <= shift_tolerance * size)) {
+        if (!(difference <= tolerance * size)) {
             i3d_object(verdict,
                        "with BatchNorm folded, mean or bias of channel %lld is off: %.6g, "
                        "in 2D %.6g", (long long)c, inflated->shift[c], flat->shift[c]);
@@ -190,8 +225,11 @@ static void compare_shifts(const struct affine *flat, const struct affine *infla
     }
 }
 
-enum i3d_status i3d_audit_folded(const struct i3d_pairing *pairing, size_t flat,
-                                 struct i3d_layer_verdict *verdict, struct i3d_error *error)
+/* Compares kernel and shift of a folded pair, as if this mistake had been made in folding
+ * the 2D scale. */
+static enum i3d_status compare_folded(const struct i3d_pairing *pairing, size_t flat,
+                                      enum mistake mistake, struct i3d_layer_verdict *verdict,
+                                      struct i3d_error *error)
 {
     const struct i3d_node_pair *pair = &pairing->nodes[flat];
     const struct i3d_node *kernel = flat_node(pairing, pair->flat_kernel);
@@ -199,19 +237,42 @@ enum i3d_status i3d_audit_folded(const struct i3d_pairing *pairing, size_t flat,
     struct affine mine = { 0 }, theirs = { 0 };
     bool known = false, other_known = false;
     enum i3d_status status = read_affine(pairing->flat, kernel, flat_node(pairing, (int64_t)flat),
-                                         &mine, &known, error);
+                                         mistake, &mine, &known, error);
     if (!status)
         status = read_affine(pairing->inflated, other, inflated_node(pairing, pair->inflated),
-                             &theirs, &other_known, error);
+                             NO_MISTAKE, &theirs, &other_known, error);
     if (!status && known && other_known) {
         struct i3d_kernel_pair kernels = kernels_of(pairing, pair);
         kernels.flat_scale = mine.scale;
         kernels.inflated_scale = theirs.scale;
         status = i3d_audit_kernel(&kernels, verdict, error);
         if (!status && mine.count == theirs.count)
-            compare_shifts(&mine, &theirs, verdict);
+            compare_shifts(&mine, &theirs, kernels.inflated->dtype, verdict);
     }
     free_affine(&mine);
     free_affine(&theirs);
+    return status;
+}
+
+enum i3d_status i3d_audit_folded(const struct i3d_pairing *pairing, size_t flat,
+                                 struct i3d_layer_verdict *verdict, struct i3d_error *error)
+{
+    static const char *const texts[MISTAKES] = {
+        [GAMMA_DROPPED] = "gamma is dropped",
+        [EPSILON_1E5] = "BatchNorm's epsilon is 1e-5",
+        [EPSILON_1E3] = "BatchNorm's epsilon is 1e-3",
+        [NOT_NORMALISED] = "BatchNorm's variance is left out",
+    };
+    bool good = verdict->audit_good;
+    enum i3d_status status = compare_folded(pairing, flat, NO_MISTAKE, verdict, error);
+    for (int m = NO_MISTAKE + 1; m < MISTAKES && good && !verdict->audit_good && !status; m++) {
+        struct i3d_layer_verdict trial = { .audit_good = true };
+        status = compare_folded(pairing, flat, (enum mistake)m, &trial, error);
+        if (status || !trial.has_weights || !trial.audit_good)
+            continue;
+        snprintf(verdict->audit_note, sizeof verdict->audit_note,
+                 "with BatchNorm folded, %s: so read, kernel and bias are equal", texts[m]);
+        break;
+    }
     return status;
 }

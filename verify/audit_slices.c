@@ -188,11 +188,12 @@ static void examine(struct i3d_slices *slices, int64_t o, double *found, double 
 
 /* The factor between a slice and what was expected of it, or 0 if there is none
  * that fits all of its elements. */
-static double factor_of(const struct slice *slice)
+static double factor_of(const struct slice *slice, double rounding)
 {
     double factor = slice->wanted > 0 ? slice->products / slice->wanted : 0;
     double rest = slice->squares - factor * slice->products; /* Σ (found - factor·expected)² */
-    return fabs(rest) <= 1e-9 * slice->squares ? factor : 0;
+    double tolerance = fmax(1e-9, 16 * rounding * rounding);
+    return fabs(rest) <= tolerance * slice->squares ? factor : 0;
 }
 
 /* The two that are set, if there are no others. */
@@ -282,19 +283,22 @@ static bool report_exchange(struct i3d_slices *slices, const struct diagnosis *d
     }
     if (exactly_two(diagnosis->bad_inputs, layout->inputs, pair)
         && inputs_are_exchanged(slices, pair)) {
-        i3d_object(verdict, "input channels %lld and %lld are exchanged", (long long)pair[0],
-                   (long long)pair[1]);
+        i3d_object(verdict, "input channels %lld and %lld are exchanged%s", (long long)pair[0],
+                   (long long)pair[1], layout->inputs == 3 && pair[1] - pair[0] == 2
+                   ? " (RGB and BGR)" : "");
         return true;
     }
     return false;
 }
 
 /* Whether one factor fits all slices. */
-static bool is_uniform(const struct diagnosis *diagnosis, int64_t taps, double *factor)
+static bool is_uniform(const struct diagnosis *diagnosis, int64_t taps, double rounding,
+                       double *factor)
 {
-    *factor = factor_of(&diagnosis->slices[0]);
+    *factor = factor_of(&diagnosis->slices[0], rounding);
     for (int64_t t = 1; t < taps; t++)
-        if (fabs(factor_of(&diagnosis->slices[t]) - *factor) > 1e-4 * fabs(*factor))
+        if (fabs(factor_of(&diagnosis->slices[t], rounding) - *factor)
+            > fmax(1e-4, 4 * rounding) * fabs(*factor))
             return false;
     return *factor != 0;
 }
@@ -311,13 +315,21 @@ static void report(struct i3d_slices *slices, const struct diagnosis *diagnosis,
     if (report_exchange(slices, diagnosis, verdict)
         || report_weights(slices, diagnosis, verdict))
         return;
+    if (worst->worst > 4 * rounding * diagnosis->largest
+        && i3d_report_order(slices, rounding, verdict))
+        return;
     if (worst->worst <= 4 * rounding * diagnosis->largest)
         i3d_object(verdict, "rounded in another way than 2D kernel / %lld is: off by up to %.2g",
                    (long long)slices->divisors[at], worst->worst);
-    else if (is_uniform(diagnosis, taps, &factor) && taps > 1
-             && fabs(factor - (double)slices->divisors[0]) < 1e-4 * factor)
-        i3d_object(verdict, "not divided by %lld", (long long)slices->divisors[0]);
-    else if (taps > 1 && is_uniform(diagnosis, taps, &factor))
+    else if (is_uniform(diagnosis, taps, rounding, &factor) && taps > 1
+             && fabs(factor - (double)slices->divisors[0]) < fmax(1e-4, 4 * rounding) * factor)
+        i3d_object(verdict, "not divided by %lld: every slice is %.6g × the 2D kernel / %lld",
+                   (long long)slices->divisors[0], factor, (long long)slices->divisors[0]);
+    else if (taps > 1 && is_uniform(diagnosis, taps, rounding, &factor)
+             && fabs(factor * (double)slices->divisors[0] - 1) < 2 * rounding * (double)taps + 1e-4)
+        i3d_object(verdict, "divided twice by %lld: every slice is %.6g × the 2D kernel / %lld",
+                   (long long)slices->divisors[0], factor, (long long)slices->divisors[0]);
+    else if (taps > 1 && is_uniform(diagnosis, taps, rounding, &factor))
         i3d_object(verdict, "every slice is %.6g × the 2D kernel / %lld", factor,
                    (long long)slices->divisors[0]);
     else if (taps > 1 && slices->divisors[0] == taps
@@ -326,9 +338,11 @@ static void report(struct i3d_slices *slices, const struct diagnosis *diagnosis,
         i3d_object(verdict, "slices are not the 2D kernel / %lld, though they sum to it; slice "
                    "%lld of %lld is off by up to %.2g", (long long)taps, (long long)at + 1,
                    (long long)taps, worst->worst);
-    else if (factor_of(worst) != 0)
+    else if (taps == 1 && factor_of(worst, rounding) != 0)
+        i3d_object(verdict, "the kernel is %.6g × the 2D kernel", factor_of(worst, rounding));
+    else if (factor_of(worst, rounding) != 0)
         i3d_object(verdict, "slice %lld of %lld is %.6g × the 2D kernel / %lld",
-                   (long long)at + 1, (long long)taps, factor_of(worst),
+                   (long long)at + 1, (long long)taps, factor_of(worst, rounding),
                    (long long)slices->divisors[at]);
     else
         i3d_object(verdict, "slice %lld of %lld is not the 2D kernel / %lld: off by up to %.2g, "

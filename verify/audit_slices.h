@@ -40,6 +40,11 @@ struct i3d_slice_tally i3d_tally_slices(struct i3d_slices *slices);
 /* Says in the verdict what is wrong with slices that are not as they should be. */
 void i3d_diagnose_slices(struct i3d_slices *slices, struct i3d_layer_verdict *verdict);
 
+/* Tests orders that the 2D kernel may have been read in: axes transposed, reversed, the
+ * wrong one inflated. True if one fits within a few roundings, which is reported. */
+bool i3d_report_order(const struct i3d_slices *slices, double rounding,
+                      struct i3d_layer_verdict *verdict);
+
 /* Compares the sum of the slices with the 2D kernel, each times its scale per
  * output channel, within the roundings that folding a scale takes; one_form says
  * that the slices are equal or centered. */

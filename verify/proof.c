@@ -381,6 +381,8 @@ static enum i3d_status run(struct i3d_prover *prover, struct i3d_error *error)
     double roundoff = roundoff_of(prover);
     for (size_t i = 0; i < prover->count && !status; i++)
         judge_alone(prover, i, roundoff);
+    for (size_t i = 0; i < prover->count && !status; i++)
+        i3d_diagnose(prover, i);
     return status;
 }
 

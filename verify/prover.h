@@ -59,6 +59,10 @@ const char *i3d_motion_bridge(struct i3d_motion *motion, const char *flat, const
 enum i3d_status i3d_audit_recipe(struct i3d_prover *prover, const struct i3d_shape *video,
                                  struct i3d_error *error);
 
+/* diagnose.c. Says in the note what explains a layer whose weights are equal, but whose
+ * activations differ, where that is found. */
+void i3d_diagnose(const struct i3d_prover *prover, size_t entry);
+
 /* Builds the merged graph of a pass, runs it on the input (2D image or null, then the
  * video) and writes what it finds to the proof's layers, the worst of several passes. */
 enum i3d_status i3d_judge(struct i3d_prover *prover, enum i3d_pass pass,
