@@ -208,30 +208,36 @@ static struct frame_sums frame_difference(const float *flat, const float *inflat
                                           const struct i3d_layout *layout, int64_t frame)
 {
     struct frame_sums sums = { 0 };
-    bool good = true;
+    bool measures = layout->in_motion || !frame; /* the reference; one frame for all */
     if (layout->in_motion)
         flat += frame * layout->outer * layout->inner;
     for (int64_t o = 0; o < layout->outer; o++) {
         const float *a = flat + o * layout->inner;
         const float *b = inflated + (o * layout->frames + frame) * layout->inner;
         float largest = 0, reference = 0, squares = 0, reference_squares = 0;
+        I3D_PRAGMA(omp simd reduction(max : largest) reduction(+ : squares))
         for (int64_t i = 0; i < layout->inner; i++) {
-            float distance = fabsf(a[i] - b[i]), size = fabsf(a[i]);
-            if (a[i] == b[i]) /* infinities of one sign are equal, their difference is NaN */
-                distance = 0;
-            good &= distance == distance;
+            /* infinities of one sign are equal, their difference is NaN */
+            float distance = a[i] == b[i] ? 0 : fabsf(a[i] - b[i]);
             largest = distance > largest ? distance : largest;
-            size = size <= FLT_MAX ? size : 0; /* an error is no smaller for an infinity */
-            reference = size > reference ? size : reference;
-            squares += distance * distance;
-            reference_squares += size * size;
+            squares += distance * distance; /* NaN if one is */
+        }
+        if (measures) {
+            I3D_PRAGMA(omp simd reduction(max : reference) reduction(+ : reference_squares))
+            for (int64_t i = 0; i < layout->inner; i++) {
+                float size = fabsf(a[i]);
+                size = size <= FLT_MAX ? size : 0; /* an error is no smaller for an infinity */
+                reference = size > reference ? size : reference;
+                reference_squares += size * size;
+            }
         }
         sums.largest = largest > sums.largest ? largest : sums.largest;
         sums.reference = reference > sums.reference ? reference : sums.reference;
         sums.squares += (double)squares;
         sums.reference_squares += (double)reference_squares;
     }
-    sums.largest = good ? sums.largest : NAN;
+    if (isnan(sums.squares))
+        sums.largest = NAN;
     return sums;
 }
 
@@ -263,7 +269,7 @@ enum i3d_status i3d_compare_layout(const struct i3d_array *flat, const struct i3
         difference->by_frame[t] = sums[t].largest;
         difference->largest = fmax(difference->largest, (double)sums[t].reference);
         squares += sums[t].squares;
-        reference += sums[t].reference_squares;
+        reference += sums[layout->in_motion ? t : 0].reference_squares;
         if (isnan(difference->max_absolute) || sums[t].largest <= (float)difference->max_absolute)
             continue;
         difference->max_absolute = (double)sums[t].largest;

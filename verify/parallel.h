@@ -18,6 +18,7 @@
 static inline int omp_get_max_threads(void) { return 1; }
 static inline int omp_get_thread_num(void) { return 0; }
 static inline void omp_set_num_threads(int threads) { (void)threads; }
+#define I3D_PRAGMA(text)
 #define I3D_PARALLEL_FOR(threads) (void)(threads);
 #define I3D_PARALLEL(threads) (void)(threads);
 #define I3D_SHARED_FOR
