@@ -2,6 +2,7 @@
 
 #include "converters/recipe.h"
 #include "tools/arrays.h"
+#include "tools/verify_page.h"
 #include "tools/verify_report.h"
 
 #include <string.h>
@@ -30,6 +31,8 @@ static const char usage[] =
     "                        (default 1e-5)\n"
     "      --engine NAME     fast (default) or reference: how convolutions are computed\n"
     "      --json            the report as JSON\n"
+    "      --report FILE     write the report as one HTML page\n"
+    "      --plot FILE       write errors and frames by layer as an SVG picture\n"
     "  -q, --quiet           the last line only\n"
     "  -h, --help            this text\n";
 
@@ -39,7 +42,7 @@ struct arguments {
     struct i3d_proof_options proof;
     bool json, quiet, help;
     const char *flat, *inflated;
-    const char *recipe;
+    const char *recipe, *page, *plot;
     const char *video; /* of --motion, or null */
     const char *images[MOST_IMAGES];
     size_t image_count;
@@ -60,6 +63,8 @@ static bool read_option(int option, const char *value, struct arguments *argumen
         good = tool_number(value, 0, INT64_MAX, &number);
         proof->seed = (uint64_t)number;
         return good;
+    case 'R': arguments->page = value; return true;
+    case 'p': arguments->plot = value; return true;
     case 'r': arguments->recipe = value; return true;
     case 't': return tool_fraction(value, &proof->tolerance);
     case 'I':
@@ -108,6 +113,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "tolerance", required_argument, NULL, 't' },
         { "engine", required_argument, NULL, 'e' },
         { "json", no_argument, NULL, 'j' },
+        { "report", required_argument, NULL, 'R' },
+        { "plot", required_argument, NULL, 'p' },
         { "quiet", no_argument, NULL, 'q' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -187,6 +194,11 @@ static enum i3d_status verify_files(const struct arguments *arguments, struct i3
         status = verify_print_json(&proof, error);
     else if (!status)
         print(&proof, arguments);
+    if (!status && arguments->page)
+        status = verify_write_page(&proof, arguments->flat, arguments->inflated, arguments->page,
+                                   error);
+    if (!status && arguments->plot)
+        status = verify_write_plot(&proof, arguments->plot, error);
     if (!status && !proof.good)
         status = I3D_DIFFERS;
     i3d_proof_free(&proof);

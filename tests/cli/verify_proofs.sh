@@ -1,0 +1,12 @@
+# Motion, the padding as deployed, the recipe, pictures: what each proof says.
+run 'i3dconv zoo synth inception_v1 --seed 1 -o flat.h5'
+run 'i3dconv inflate flat.h5 -o i3d.onnx'
+run 'i3dconv verify flat.h5 i3d.onnx --all --frames 16 | tail -n 3'
+run 'i3dconv verify flat.h5 i3d.onnx --audit | tail -n 3'
+run 'i3dconv verify flat.h5 i3d.onnx --audit --recipe isotropic --quiet'
+run 'i3dconv verify flat.h5 i3d.onnx --frames 16 --as-deployed --quiet --report page.html --plot plot.svg'
+run 'head -c 15 page.html; echo; head -c 4 plot.svg; echo; tail -n 1 page.html plot.svg'
+run 'i3dconv verify flat.h5 i3d.onnx --audit --motion'
+run 'i3dconv verify flat.h5 i3d.onnx --recipe nosuch'
+run 'i3dconv verify flat.h5 i3d.onnx --image nosuch.npy'
+run 'i3dconv verify flat.h5 i3d.onnx --frames many'
