@@ -130,7 +130,7 @@ static const char *batch_norm_state(const struct inspection *inspection)
     if (inspection->has_batch_norm)
         return "present";
     if (architecture)
-        return !strcmp(architecture->name, "inception_v1_bvlc") ? "none" : "folded";
+        return i3d_architecture_is_normed(architecture) ? "folded" : "none";
     return inspection->has_convolutions ? "none or folded" : NULL;
 }
 

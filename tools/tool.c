@@ -148,16 +148,8 @@ enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialec
     *dialect = name ? i3d_dialect_by_name(name) : NULL;
     if (*dialect || !name)
         return I3D_OK;
-    const struct i3d_dialect *const *all = i3d_dialects();
-    if (!all)
-        return i3d_fail_memory(error);
-    char names[400] = "";
-    for (; *all; all++) {
-        size_t used = strlen(names);
-        if (i3d_dialect_by_name((*all)->name) == *all)
-            snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", (*all)->name);
-    }
-    return i3d_fail(error, I3D_USAGE, "there is no dialect %s; the dialects are %s", name, names);
+    i3d_fail(error, I3D_USAGE, "there is no dialect %s", name);
+    return i3d_error_hint(error, "i3dconv-formats(7) lists the dialects");
 }
 
 enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,

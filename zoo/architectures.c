@@ -1,3 +1,4 @@
+#include "zoo/families.h"
 #include "zoo/inception_v1.h"
 #include "zoo/resnet.h"
 #include "zoo/structure.h"
@@ -5,64 +6,61 @@
 #include <string.h>
 
 /* tensorflow/models, research/slim/nets/inception_v1.py */
-static enum i3d_status build_slim(const struct i3d_architecture_options *options,
-                                  struct i3d_model **model, struct i3d_error *error)
-{
-    static const struct i3d_inception_variant variant = {
-        .batch_norm = true, .same_padding = true, .wide_kernel = 3, .last_pool = 2,
-        .head = I3D_HEAD_CONV,
-    };
-    return i3d_inception_build(&variant, options, model, error);
-}
+static const struct i3d_inception_variant slim = {
+    .batch_norm = true, .same_padding = true, .wide_kernel = 3, .last_pool = 2,
+    .head = I3D_HEAD_CONV,
+};
 
 /* torchvision/models/googlenet.py */
-static enum i3d_status build_torchvision(const struct i3d_architecture_options *options,
-                                         struct i3d_model **model, struct i3d_error *error)
-{
-    static const struct i3d_inception_variant variant = {
-        .batch_norm = true, .ceil_mode = true, .wide_kernel = 3, .last_pool = 2,
-        .head = I3D_HEAD_GLOBAL_POOL,
-    };
-    return i3d_inception_build(&variant, options, model, error);
-}
+static const struct i3d_inception_variant googlenet = {
+    .batch_norm = true, .ceil_mode = true, .wide_kernel = 3, .last_pool = 2,
+    .head = I3D_HEAD_GLOBAL_POOL,
+};
 
 /* BVLC's GoogLeNet as the ONNX model zoo runs it: the pools drop a last, partial
  * window, which leaves a 6×6 map to the average. */
-static enum i3d_status build_bvlc(const struct i3d_architecture_options *options,
-                                  struct i3d_model **model, struct i3d_error *error)
-{
-    static const struct i3d_inception_variant variant = {
-        .lrn = true, .wide_kernel = 5, .last_pool = 3, .head = I3D_HEAD_PADDED_POOL,
-    };
-    return i3d_inception_build(&variant, options, model, error);
-}
+static const struct i3d_inception_variant bvlc = {
+    .lrn = true, .wide_kernel = 5, .last_pool = 3, .head = I3D_HEAD_PADDED_POOL,
+};
 
-/* torchvision/models/resnet.py */
-#define BUILD_RESNET(depth)                                                                   \
-    static enum i3d_status build_resnet##depth(const struct i3d_architecture_options *options, \
-                                               struct i3d_model **model,                      \
-                                               struct i3d_error *error)                       \
-    {                                                                                         \
-        return i3d_resnet_build(i3d_resnet_depth("resnet" #depth), options, model, error);    \
-    }
-BUILD_RESNET(18)
-BUILD_RESNET(34)
-BUILD_RESNET(50)
-BUILD_RESNET(101)
-BUILD_RESNET(152)
+#define INCEPTION(name, title, dialect, variant)                                              \
+    { name, "Inception-V1 with " title, dialect, "inception_v1", i3d_inception_build, &variant }
 
-#define RESNET(depth)                                                                         \
+/* torchvision/models/resnet.py; keras.applications' first version strides and adds
+ * biases otherwise. */
+#define RESNET(depth, row)                                                                    \
     { "resnet" #depth, "ResNet-" #depth " (torchvision)", "torchvision-resnet",               \
-      build_resnet##depth }
+      "resnet" #depth, i3d_resnet_build, &i3d_resnet_depths[row] }
+#define RESNET_KERAS(depth, row)                                                              \
+    { "resnet" #depth "_keras", "ResNet-" #depth " (keras.applications)",                     \
+      "keras-applications-resnet" #depth, "resnet" #depth, i3d_resnet_build,                  \
+      &i3d_resnet_depths[row] }
+
+#define VGG(depth, ...)                                                                       \
+    { "vgg" #depth, "VGG-" #depth " (torchvision)", "torchvision-vgg", "vgg" #depth,          \
+      i3d_vgg_build, &(const struct i3d_vgg){ { __VA_ARGS__ }, false } },                     \
+    { "vgg" #depth "_bn", "VGG-" #depth " with BatchNorm (torchvision)",                      \
+      "torchvision-vgg_bn", "vgg" #depth "_bn", i3d_vgg_build,                                \
+      &(const struct i3d_vgg){ { __VA_ARGS__ }, true } }
 
 const struct i3d_architecture i3d_architectures[] = {
-    { "inception_v1", "Inception-V1 with BatchNorm and SAME padding (TF-Slim)",
-      "keras-inception_v1", build_slim },
-    { "inception_v1_torchvision", "Inception-V1 with BatchNorm and explicit padding (torchvision)",
-      "torchvision-googlenet", build_torchvision },
-    { "inception_v1_bvlc", "Inception-V1 with biases, LRN and 5x5 kernels (BVLC, ONNX model zoo)",
-      "onnx-zoo-inception_v1", build_bvlc },
-    RESNET(18), RESNET(34), RESNET(50), RESNET(101), RESNET(152),
+    INCEPTION("inception_v1", "BatchNorm and SAME padding (TF-Slim)", "keras-inception_v1", slim),
+    INCEPTION("inception_v1_torchvision", "BatchNorm and explicit padding (torchvision)",
+              "torchvision-googlenet", googlenet),
+    INCEPTION("inception_v1_bvlc", "biases, LRN and 5x5 kernels (BVLC, ONNX model zoo)",
+              "onnx-zoo-inception_v1", bvlc),
+    RESNET(18, 0), RESNET(34, 1), RESNET(50, 2), RESNET(101, 3), RESNET(152, 4),
+    RESNET_KERAS(50, 5),
+    VGG(11, 1, 1, 2, 2, 2), VGG(13, 2, 2, 2, 2, 2), VGG(16, 2, 2, 3, 3, 3), VGG(19, 2, 2, 4, 4, 4),
+    { "densenet121", "DenseNet-121 (torchvision)", "torchvision-densenet", "densenet121",
+      i3d_densenet_build, &(const struct i3d_densenet){ { 6, 12, 24, 16 }, 32 } },
+    { "mobilenet_v2", "MobileNetV2 (torchvision)", "torchvision-mobilenet_v2", "mobilenet_v2",
+      i3d_mobilenet_v2_build, &(const struct i3d_mobilenet_v2){ .same_padding = false } },
+    { "mobilenet_v2_keras", "MobileNetV2 with SAME padding (keras.applications)",
+      "keras-applications-mobilenet_v2", "mobilenet_v2", i3d_mobilenet_v2_build,
+      &(const struct i3d_mobilenet_v2){ .same_padding = true } },
+    { "squeezenet1_1", "SqueezeNet 1.1 (torchvision)", "torchvision-squeezenet", "squeezenet1_1",
+      i3d_squeezenet_build, NULL },
     { 0 },
 };
 
@@ -72,6 +70,20 @@ const struct i3d_architecture *i3d_architecture_by_name(const char *name)
         if (!strcmp(one->name, name))
             return one;
     return NULL;
+}
+
+bool i3d_architecture_is_normed(const struct i3d_architecture *architecture)
+{
+    const struct i3d_structure *template = i3d_architecture_template(architecture);
+    if (template)
+        return template->batch_norms[0] != I3D_NOWHERE;
+    const struct i3d_inception_variant *variant = architecture->table;
+    return architecture->build == i3d_resnet_build || variant->batch_norm;
+}
+
+bool i3d_architecture_has_template(const struct i3d_architecture *architecture)
+{
+    return architecture->build != i3d_inception_build && architecture->build != i3d_resnet_build;
 }
 
 static size_t resnet_units(const struct i3d_resnet_depth *depth, const char *units[I3D_MAX_UNITS])
@@ -93,9 +105,13 @@ static size_t resnet_units(const struct i3d_resnet_depth *depth, const char *uni
 size_t i3d_architecture_units(const struct i3d_architecture *architecture,
                               const char *units[I3D_MAX_UNITS])
 {
-    const struct i3d_resnet_depth *depth = i3d_resnet_depth(architecture->name);
-    if (depth)
-        return resnet_units(depth, units);
-    memcpy(units, i3d_inception_units, sizeof i3d_inception_units);
-    return I3D_UNITS;
+    if (architecture->build == i3d_resnet_build)
+        return resnet_units(architecture->table, units);
+    const struct i3d_structure *template = i3d_architecture_template(architecture);
+    if (template)
+        memcpy(units, template->units, sizeof template->units);
+    else if (architecture->build == i3d_inception_build)
+        memcpy(units, i3d_inception_units, sizeof i3d_inception_units);
+    return template ? template->unit_count
+        : architecture->build == i3d_inception_build ? I3D_UNITS : 0;
 }

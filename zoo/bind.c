@@ -7,13 +7,14 @@
 /* Gives a parameter of the graph the file's tensor, seen in ONNX's layout: O, I,
  * then the spatial axes. */
 static enum i3d_status bind_kernel(const struct i3d_dialect *dialect,
+                                   const struct i3d_dialect_entry *entry,
                                    const struct i3d_tensor *from, struct i3d_tensor *to,
                                    struct i3d_error *error)
 {
     struct i3d_view whole, view;
     char axes[I3D_MAX_RANK + 1];
     i3d_view_of(from, &whole);
-    i3d_dialect_axes(dialect, from->rank, axes);
+    i3d_dialect_axes(dialect, entry, from->rank, axes);
     view = whole;
     bool in_order = true;
     for (int k = 0, spatial = 2; k < from->rank; k++) {
@@ -24,7 +25,10 @@ static enum i3d_status bind_kernel(const struct i3d_dialect *dialect,
     }
     if (to->rank != view.rank || memcmp(to->dims, view.dims, (size_t)to->rank * sizeof *to->dims))
         return i3d_fail(error, I3D_UNSUPPORTED, "the graph has no place for its shape");
-    to->source = in_order ? i3d_source_retain(from->source)
+    bool reordered = to->rank == 2
+        && i3d_dialect_reorder(entry, from->dtype, to->dims[0], to->dims[1],
+                               dialect->layout, "OIHW", &view);
+    to->source = in_order && !reordered ? i3d_source_retain(from->source)
                           : i3d_source_view(from->source, &view);
     return to->source ? I3D_OK : i3d_fail_memory(error);
 }
@@ -42,7 +46,7 @@ static enum i3d_status bind_entry(const struct i3d_dialect *dialect,
     if (!to)
         status = i3d_fail(error, I3D_UNSUPPORTED, "the graph has no parameter %s", name);
     else if (!strcmp(entry->role, "weight"))
-        status = bind_kernel(dialect, from, to, error);
+        status = bind_kernel(dialect, entry, from, to, error);
     else if (i3d_tensor_elements(to) != i3d_tensor_elements(from))
         status = i3d_fail(error, I3D_UNSUPPORTED, "the graph has no place for its shape");
     else
@@ -105,7 +109,7 @@ enum i3d_status i3d_dialect_graph(const struct i3d_dialect *dialect, int64_t cla
         return i3d_fail(error, I3D_UNSUPPORTED, "the dialect %s names no architecture known here",
                         dialect->name);
     struct i3d_model *flat;
-    enum i3d_status status = architecture->build(&options, &flat, error);
+    enum i3d_status status = architecture->build(architecture, &options, &flat, error);
     if (status || dialect->spatial_axes == 2) {
         *graph = flat;
         return status;

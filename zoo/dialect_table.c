@@ -21,6 +21,7 @@ struct table {
     struct i3d_dialect_entry *rows;
     int *lines; /* of the rows */
     size_t row_count;
+    size_t capacity; /* rows that an architecture can take */
     bool has_patterns;
 };
 
@@ -56,7 +57,7 @@ static bool set_directive(struct table *table, const char *key, char *value)
         { "recipe", &dialect->recipe },           { "layout", &dialect->layout },
         { "prefix", &dialect->prefix },           { "counter", &dialect->counter },
         { "flow-prefix", &dialect->flow_prefix }, { "model", &dialect->model },
-        { "key", &dialect->key },
+        { "key", &dialect->key },                 { "depthwise", &dialect->depthwise },
     };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
         if (!strcmp(key, strings[i].key)) {
@@ -221,7 +222,7 @@ static bool match_unit(const char *pattern, const char *unit, const char *number
     return !*unit;
 }
 
-/* The row's name with the numbers in place of its stars. */
+/* The row's name with the numbers in place of its stars; "*+1" is the number behind. */
 static const char *fill_name(const char *name, const char *const numbers[MAX_NUMBERS],
                              struct i3d_arena *arena)
 {
@@ -229,10 +230,11 @@ static const char *fill_name(const char *name, const char *const numbers[MAX_NUM
     for (int count = 0; filled && *name; count++) {
         int plain = (int)strcspn(name, "*");
         bool star = name[plain];
-        filled = i3d_arena_printf(arena, "%s%.*s%.*s", filled, plain, name,
-                                  star ? (int)strspn(numbers[count], "0123456789") : 0,
-                                  star ? numbers[count] : "");
-        name += plain + star;
+        bool more = star && name[plain + 1] == '+' && isdigit((unsigned char)name[plain + 2]);
+        int number = star ? atoi(numbers[count]) + (more ? name[plain + 2] - '0' : 0) : 0;
+        filled = star ? i3d_arena_printf(arena, "%s%.*s%d", filled, plain, name, number)
+                      : i3d_arena_printf(arena, "%s%.*s", filled, plain, name);
+        name += plain + star + (more ? 2 : 0);
     }
     return filled;
 }
@@ -283,12 +285,29 @@ static const char *shape_fault(const struct i3d_dialect *dialect,
     if (!row->rank)
         return NULL;
     if (is_kernel)
-        return row->rank == kernel_rank || (is_classifier && row->rank == 2)
+        return row->rank == kernel_rank || ((is_classifier || row->is_matrix) && row->rank == 2)
             ? NULL : "the kernel does not have the layout's axes";
     int wide = 0;
     for (int k = 0; k < row->rank; k++)
         wide += row->dims[k] > 1;
     return wide > 1 ? "a vector has more than one axis" : NULL;
+}
+
+/* What the architecture makes of a kernel; without a template, the classifier alone is a
+ * matrix where a table leaves its shape open. */
+static void set_kind(const struct i3d_dialect *dialect, struct i3d_dialect_entry *entry)
+{
+    const struct i3d_structure *template =
+        i3d_architecture_template(i3d_architecture_by_name(dialect->architecture));
+    entry->is_matrix = !strcmp(entry->unit, dialect->classifier);
+    int unit = template ? i3d_structure_unit(template, entry->unit) : -1;
+    if (unit < 0)
+        return;
+    entry->map = i3d_structure_map(template, (size_t)unit);
+    entry->is_matrix = entry->map > 0;
+    int64_t layer = template->layers[unit];
+    entry->is_depthwise = layer != I3D_NOWHERE
+        && i3d_int(&template->model->nodes[layer], "group", 1) > 1;
 }
 
 /* Puts the rows that are of a unit, or are that one unit's. */
@@ -300,12 +319,13 @@ static enum i3d_status put_row(const struct table *table, size_t row, const char
     if (!match_unit(entry.unit, unit, numbers))
         return I3D_OK;
     entry.unit = unit;
+    set_kind(dialect, &entry);
     if (count_stars(entry.name) && !(entry.name = fill_name(entry.name, numbers, table->arena)))
         return i3d_fail_memory(error);
     const char *fault = shape_fault(dialect, &entry);
     if (fault)
         return bad_line(table, table->lines[row], error, "%s", fault);
-    if (dialect->entry_count == I3D_MAX_UNITS * (I3D_VECTORS + 1))
+    if (dialect->entry_count == table->capacity)
         return bad_line(table, table->lines[row], error, "the rows are more than there are "
                         "parameters");
     dialect->entries[dialect->entry_count++] = entry;
@@ -313,7 +333,7 @@ static enum i3d_status put_row(const struct table *table, size_t row, const char
 }
 
 /* Rows of a table without patterns keep their order: Keras pairs by it. */
-static enum i3d_status lay_out(const struct table *table, struct i3d_dialect *dialect,
+static enum i3d_status lay_out(struct table *table, struct i3d_dialect *dialect,
                                struct i3d_error *error)
 {
     const char *units[I3D_MAX_UNITS];
@@ -321,10 +341,12 @@ static enum i3d_status lay_out(const struct table *table, struct i3d_dialect *di
     if (!architecture)
         return bad_line(table, 1, error, "there is no architecture %.80s", dialect->architecture);
     size_t count = i3d_architecture_units(architecture, units);
+    if (!count)
+        return i3d_fail_memory(error);
     dialect->first = units[0];
     dialect->classifier = units[count - 1];
-    dialect->entries = i3d_arena_alloc(table->arena, I3D_MAX_UNITS * (I3D_VECTORS + 1),
-                                       sizeof *dialect->entries);
+    table->capacity = count * (I3D_VECTORS + 1);
+    dialect->entries = i3d_arena_alloc(table->arena, table->capacity, sizeof *dialect->entries);
     if (!dialect->entries)
         return i3d_fail_memory(error);
     enum i3d_status status = I3D_OK;
@@ -391,9 +413,11 @@ enum i3d_status i3d_dialect_parse(const struct i3d_dialect_text *text, struct i3
         return status;
     if (!table.architectures || !common->layout || !table.row_count)
         return bad_line(&table, 1, error, "architecture, layout or rows are missing");
-    if (!is_layout(common->layout))
-        return bad_line(&table, 1, error, "the layout %.20s is not O, I, H, W and perhaps D",
-                        common->layout);
+    const char *layouts[] = { common->layout, common->depthwise };
+    for (int i = 0; i < 2; i++)
+        if (layouts[i] && !is_layout(layouts[i]))
+            return bad_line(&table, 1, error, "the layout %.20s is not O, I, H, W and perhaps D",
+                            layouts[i]);
     common->spatial_axes = (int)strlen(common->layout) - 2;
     return split(&table, dialects, count, error);
 }

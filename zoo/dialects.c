@@ -210,17 +210,37 @@ bool i3d_dialect_has_gamma(const struct i3d_dialect *dialect)
 
 int i3d_dialect_rank(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry)
 {
-    bool is_classifier = !strcmp(entry->unit, dialect->classifier);
-    return entry->rank ? entry->rank : is_classifier ? 2 : dialect->spatial_axes + 2;
+    return entry->rank ? entry->rank : entry->is_matrix ? 2 : dialect->spatial_axes + 2;
 }
 
-void i3d_dialect_axes(const struct i3d_dialect *dialect, int rank, char axes[I3D_MAX_RANK + 1])
+void i3d_dialect_axes(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry,
+                      int rank, char axes[I3D_MAX_RANK + 1])
 {
     int count = 0;
-    for (const char *axis = dialect->layout; *axis && count < I3D_MAX_RANK; axis++)
+    bool other = entry->is_depthwise && dialect->depthwise;
+    for (const char *axis = other ? dialect->depthwise : dialect->layout; *axis && count < I3D_MAX_RANK; axis++)
         if (rank > 2 || *axis == 'O' || *axis == 'I')
             axes[count++] = *axis;
     axes[count] = '\0';
+}
+
+bool i3d_dialect_reorder(const struct i3d_dialect_entry *entry, enum i3d_dtype dtype,
+                         int64_t outputs, int64_t features, const char *from, const char *to,
+                         struct i3d_view *view)
+{
+    int64_t area = entry->map * entry->map, step = 1;
+    if (entry->map < 2 || features % area || strlen(from) != 4 || strlen(to) != 4
+        || !strcmp(from, to))
+        return false;
+    *view = (struct i3d_view){ .dtype = dtype, .rank = 4, .tap_axis = -1 };
+    for (int k = 3; k >= 0; k--) {
+        int64_t size = from[k] == 'O' ? outputs : from[k] == 'I' ? features / area : entry->map;
+        long place = strchr(to, from[k]) - to;
+        view->dims[place] = size;
+        view->strides[place] = step;
+        step *= size;
+    }
+    return true;
 }
 
 static const char *stream_name(int64_t channels)

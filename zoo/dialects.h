@@ -5,7 +5,9 @@
  *
  *   architecture  names of the 2D architectures; one dialect comes of each
  *   recipe        what inflates them (i3d), where layout has a D
- *   layout        of kernels, a letter per axis: O, I, D, H, W
+ *   layout        of kernels, a letter per axis: O, I, D, H, W; a matrix that reads a
+ *                 flattened map sees the map's axes in that order too
+ *   depthwise     layout of depthwise kernels, where it is another
  *   epsilon       of BatchNorm
  *   prefix        start of names that a file may lack, or have another instead
  *   flow-prefix   what stands there in a flow stream's file
@@ -19,7 +21,8 @@
  *   load          a container and a statement that loads such a file, where {file}
  *                 is its name in quotes; may be repeated
  *
- * A * in a unit stands for any number, one in the name for the same number; such
+ * A * in a unit stands for any number, one in the name for the same number, or with
+ * +1 to +9 behind it for one that is larger by so much; such
  * rows are put in the order of the architecture's units. The shape * is the
  * architecture's. A table without gammas is of a codebase whose BatchNorms have no
  * scale. Tables of users are not trusted: what the architecture does not have is
@@ -55,13 +58,20 @@ bool i3d_dialect_has_gamma(const struct i3d_dialect *dialect);
 const struct i3d_dialect *i3d_dialect_for(const struct i3d_dialect *dialect,
                                           const char *architecture);
 
-/* Axes of an entry's kernel; the classifier of a table that leaves its shape open
- * is a matrix. */
+/* Axes of an entry's kernel. */
 int i3d_dialect_rank(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry);
 
-/* A letter per axis of a kernel of that rank; a matrix has O and I in the order
+/* A letter per axis of an entry's kernel of that rank; a matrix has O and I in the order
  * in which the kernels have them. */
-void i3d_dialect_axes(const struct i3d_dialect *dialect, int rank, char axes[I3D_MAX_RANK + 1]);
+void i3d_dialect_axes(const struct i3d_dialect *dialect, const struct i3d_dialect_entry *entry,
+                      int rank, char axes[I3D_MAX_RANK + 1]);
+
+/* A matrix that reads a flattened map: its elements, stored with the axes of from in their
+ * order ("OIHW", "HWIO"), in the order of to. False if it reads no map, or the axes of the
+ * map stand in one order in both. */
+bool i3d_dialect_reorder(const struct i3d_dialect_entry *entry, enum i3d_dtype dtype,
+                         int64_t outputs, int64_t features, const char *from, const char *to,
+                         struct i3d_view *view);
 
 /* The graph, 2D or 3D, that the dialect's code runs; its parameters have names
  * <unit>/<role> and, but for ones in the place of missing gammas, no values. */

@@ -145,7 +145,7 @@ static enum i3d_status fold_mean(const struct i3d_unit *from, const double *fact
                                  struct i3d_unit *to, struct i3d_error *error)
 {
     double *means, *biases = NULL;
-    int64_t count = from->weight.dims[0];
+    int64_t count = from->vectors[I3D_MEAN].dims[0];
     enum i3d_status status = i3d_tensor_load_double(&from->vectors[I3D_MEAN], &means, error);
     if (!status && from->vectors[I3D_BIAS].source)
         status = i3d_tensor_load_double(&from->vectors[I3D_BIAS], &biases, error);
@@ -163,7 +163,7 @@ static enum i3d_status fold_batch_norm(const struct i3d_unit *from,
                                        const struct i3d_unit_form *form, struct i3d_unit *to,
                                        struct i3d_error *error)
 {
-    int64_t count = from->weight.dims[0];
+    int64_t count = from->vectors[I3D_GAMMA].dims[0];
     bool same_epsilon = from->epsilon == form->epsilon;
     double *factors, *variances = NULL;
     /* A target with gamma takes it as it is; the factors start at 1 then. */
@@ -183,11 +183,18 @@ static enum i3d_status fold_batch_norm(const struct i3d_unit *from,
         to->vectors[I3D_VARIANCE] = share(&from->vectors[I3D_VARIANCE]);
     }
     bool unscaled = !status && all_are(factors, count, 1);
+    bool keeps_bias = unscaled && form->bias && from->vectors[I3D_BIAS].source;
     if (unscaled)
         to->weight = share(&from->weight);
+    else if (!status && !from->weight.source)
+        status = i3d_fail(error, I3D_UNSUPPORTED, "there is no layer that its scale could go to");
     else if (!status)
         status = put_scaled_kernel(&from->weight, factors, to, error);
-    if (unscaled && !from->vectors[I3D_BIAS].source)
+    if (keeps_bias)
+        to->vectors[I3D_BIAS] = share(&from->vectors[I3D_BIAS]);
+    else if (!status && form->bias)
+        status = put_constant(to, I3D_BIAS, from->weight.dtype, 0, count, error);
+    if (unscaled && (keeps_bias || !from->vectors[I3D_BIAS].source))
         to->vectors[I3D_MEAN] = share(&from->vectors[I3D_MEAN]);
     else if (!status)
         status = fold_mean(from, factors, to, error);
@@ -222,6 +229,8 @@ static enum i3d_status put_batch_norm(const struct i3d_unit *from,
                               1 - (double)form->epsilon, count, error);
     if (!status && form->gamma)
         status = put_constant(to, I3D_GAMMA, dtype, 1, count, error);
+    if (!status && form->bias)
+        status = put_constant(to, I3D_BIAS, dtype, 0, count, error);
     return status;
 }
 

@@ -52,6 +52,11 @@ static enum i3d_status add_pad_node(const struct side *side, const struct i3d_no
         count = pads ? (size_t)listed : 0;
     }
     int rank = axes + 2;
+    bool idle = pads && count == (size_t)rank * 2;
+    for (size_t i = 0; i < count && idle; i++)
+        idle = (!known || known[i]) && !pads[i];
+    if (idle)
+        return I3D_OK;
     bool good = zero && is_convolution && pads && count == (size_t)rank * 2;
     for (size_t i = 0; i < count && good && known; i++)
         good = known[i];
@@ -107,16 +112,17 @@ static enum i3d_status window_of(const struct side *side, const struct i3d_node 
     return status;
 }
 
-/* Whether two windows see the same elements. What lies behind the end follows
+/* Whether two windows see the same elements along the axes that both have, which are the
+ * last ones. What lies behind the end follows
  * from where they start and how many there are; only an average also counts it. */
 static bool same_windows(const struct i3d_window *a, const struct i3d_window *b, bool is_average)
 {
     bool same = true;
-    for (int k = 0; k < a->axes; k++)
-        same = same && a->kernel[k] == b->kernel[k] && a->stride[k] == b->stride[k]
-            && a->dilation[k] == b->dilation[k] && a->pad_begin[k] == b->pad_begin[k]
-            && a->out[k] == b->out[k] && a->in[k] == b->in[k]
-            && (!is_average || a->pad_end[k] == b->pad_end[k]);
+    for (int i = a->axes - 1, k = b->axes - 1; i >= 0 && k >= 0; i--, k--)
+        same = same && a->kernel[i] == b->kernel[k] && a->stride[i] == b->stride[k]
+            && a->dilation[i] == b->dilation[k] && a->pad_begin[i] == b->pad_begin[k]
+            && a->out[i] == b->out[k] && a->in[i] == b->in[k]
+            && (!is_average || a->pad_end[i] == b->pad_end[k]);
     return same;
 }
 
@@ -179,6 +185,8 @@ static enum i3d_status compare_layer(const struct comparison *comparison, int64_
                                      int64_t target, const char *name, struct i3d_error *error)
 {
     const struct side *from = &comparison->from, *to = &comparison->to;
+    if (position == I3D_NOWHERE || target == I3D_NOWHERE)
+        return I3D_OK;
     const struct i3d_node *ours = node_at(from, position), *theirs = node_at(to, target);
     struct i3d_window our_window, their_window;
     enum i3d_status status = window_of(from, ours, &our_window, error);
@@ -229,6 +237,8 @@ static enum i3d_status compare_lrn(const struct comparison *comparison, int numb
 /* The sizes of a kernel in height and width, where the layer is a convolution. */
 static int64_t kernel_size(const struct side *side, int64_t layer)
 {
+    if (layer == I3D_NOWHERE)
+        return 1;
     const struct i3d_node *node = node_at(side, layer);
     const struct i3d_shape *weight = i3d_shape_of(side->shapes, node->inputs[1]);
     return i3d_is(node, "Conv") && weight->rank > 2 ? weight->dims[weight->rank - 1] : 1;
@@ -251,6 +261,11 @@ static enum i3d_status compare_kernels(const struct comparison *comparison,
     return I3D_OK;
 }
 
+static bool is_matrix(const struct side *side, int64_t layer)
+{
+    return layer != I3D_NOWHERE && i3d_is(node_at(side, layer), "Gemm");
+}
+
 static enum i3d_status compare_all(const struct comparison *comparison, struct i3d_error *error)
 {
     const struct i3d_structure *ours = comparison->from.found, *theirs = comparison->to.found;
@@ -266,8 +281,9 @@ static enum i3d_status compare_all(const struct comparison *comparison, struct i
         status = compare_layer(comparison, ours->max_pools[i], theirs->max_pools[i],
                                ours->pools[i], error);
     for (size_t i = 1; i + 1 < ours->unit_count && !status; i++)
-        status = compare_layer(comparison, ours->layers[i], theirs->layers[i], ours->units[i],
-                               error);
+        if (!is_matrix(&comparison->from, ours->layers[i]))
+            status = compare_layer(comparison, ours->layers[i], theirs->layers[i],
+                                   ours->units[i], error);
     for (int i = 0; i < I3D_LRNS && !status; i++)
         status = compare_lrn(comparison, i, error);
     if (status)
@@ -314,6 +330,10 @@ enum i3d_status i3d_structure_compare(const struct i3d_structure *from,
     enum i3d_status status = input_shape(from, &input, error);
     if (!status)
         status = i3d_infer_shapes(from->model, from->index, &input, 1, &ours, error);
+    if (!status && from->is_3d && !to->is_3d) {
+        memmove(&input.dims[2], &input.dims[3], 2 * sizeof *input.dims);
+        input.rank = 4;
+    }
     if (!status)
         status = i3d_infer_shapes(to->model, to->index, &input, 1, &theirs, error);
     if (!status)

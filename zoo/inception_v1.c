@@ -183,12 +183,13 @@ static bool head(struct inception *b, const char *input, int64_t channels, int64
                           (const char *[]){ unit, axes, NULL });
 }
 
-enum i3d_status i3d_inception_build(const struct i3d_inception_variant *variant,
+enum i3d_status i3d_inception_build(const struct i3d_architecture *architecture,
                                     const struct i3d_architecture_options *options,
                                     struct i3d_model **model, struct i3d_error *error)
 {
     int64_t classes = options->classes ? options->classes : 1000;
     int64_t channels = options->channels ? options->channels : 3;
+    const struct i3d_inception_variant *variant = architecture->table;
     struct inception b = {
         .to = { .model = i3d_model_new(), .gamma = options->gamma,
                 .epsilon = options->epsilon ? options->epsilon : 0.001 },

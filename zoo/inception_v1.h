@@ -37,6 +37,5 @@ struct i3d_inception_variant {
     enum { I3D_HEAD_CONV, I3D_HEAD_GLOBAL_POOL, I3D_HEAD_PADDED_POOL } head;
 };
 
-enum i3d_status i3d_inception_build(const struct i3d_inception_variant *variant,
-                                    const struct i3d_architecture_options *options,
-                                    struct i3d_model **model, struct i3d_error *error);
+/* The architecture's table is a variant. */
+i3d_build_function i3d_inception_build;

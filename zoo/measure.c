@@ -139,7 +139,7 @@ static bool kernel_fits(const struct i3d_dialect *dialect, const struct i3d_dial
     if (tensor->rank != i3d_dialect_rank(dialect, entry))
         return false;
     char axes[I3D_MAX_RANK + 1];
-    i3d_dialect_axes(dialect, tensor->rank, axes);
+    i3d_dialect_axes(dialect, entry, tensor->rank, axes);
     for (int k = 0; k < tensor->rank; k++) {
         bool is_classes = classifier && axes[k] == 'O';
         bool is_free = is_classes || (first && axes[k] == 'I');

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void clear(struct i3d_structure *structure)
+void i3d_structure_clear(struct i3d_structure *structure)
 {
     const struct i3d_model *model = structure->model;
     const struct i3d_index *index = structure->index;
@@ -18,6 +18,47 @@ static void clear(struct i3d_structure *structure)
         structure->lrns[i] = I3D_NOWHERE;
 }
 
+/* What follows from the layers that were found. */
+static void settle(const struct i3d_walk *walk)
+{
+    struct i3d_structure *found = walk->found;
+    const struct i3d_node *first = &found->model->nodes[found->layers[0]];
+    found->channels = i3d_shape_of(walk->shapes, first->inputs[1])->dims[1];
+    found->is_3d = walk->rank == 5;
+}
+
+/* Of architectures that differ in their windows alone, the one whose windows the graph
+ * has; the first of them where it has nobody's. */
+static void choose_variant(struct i3d_structure *found)
+{
+    const struct i3d_architecture *first = found->architecture, *one = first;
+    struct i3d_error unwanted;
+    for (; one->name && !strcmp(one->family, first->family); one++)
+        if (!i3d_structure_compare(found, i3d_architecture_template(one), NULL, &unwanted))
+            break;
+    bool known = one->name && !strcmp(one->family, first->family);
+    found->architecture = known ? one : first;
+}
+
+static bool find_template(const struct i3d_model *model, const struct i3d_shapes *shapes,
+                          struct i3d_structure *structure)
+{
+    for (const struct i3d_architecture *one = i3d_architectures; one->name; one++) {
+        for (size_t i = 0; i < model->output_count && i3d_architecture_has_template(one); i++) {
+            struct i3d_walk walk = { .found = structure, .shapes = shapes,
+                                     .steps = 64 * model->node_count };
+            i3d_structure_clear(structure);
+            if (!i3d_walk_template(&walk, one, model->outputs[i].name))
+                continue;
+            settle(&walk);
+            if (!strcmp(one[1].name ? one[1].family : "", one->family))
+                choose_variant(structure);
+            return true;
+        }
+    }
+    return false;
+}
+
 void i3d_structure_find(const struct i3d_model *model, const struct i3d_index *index,
                         const struct i3d_shapes *shapes, struct i3d_structure *structure)
 {
@@ -26,18 +67,19 @@ void i3d_structure_find(const struct i3d_model *model, const struct i3d_index *i
     };
     enum { FAMILIES = sizeof families / sizeof *families };
     *structure = (struct i3d_structure){ .model = model, .index = index };
-    clear(structure);
+    i3d_structure_clear(structure);
+    if (find_template(model, shapes, structure))
+        return;
+    i3d_structure_clear(structure);
     for (size_t i = 0; i < FAMILIES * model->output_count; i++) {
         struct i3d_walk walk = { .found = structure, .shapes = shapes,
                                  .steps = 8 * model->node_count };
-        clear(structure);
+        i3d_structure_clear(structure);
         if (!families[i % FAMILIES](&walk, model->outputs[i / FAMILIES].name)) {
             structure->architecture = NULL;
             continue;
         }
-        const struct i3d_node *first = &model->nodes[structure->layers[0]];
-        structure->channels = i3d_shape_of(shapes, first->inputs[1])->dims[1];
-        structure->is_3d = walk.rank == 5;
+        settle(&walk);
         return;
     }
     if (!model->output_count)
@@ -56,7 +98,8 @@ static void name_units(const struct i3d_structure *found, struct i3d_recognition
 {
     for (size_t unit = 0; unit < found->unit_count; unit++) {
         int64_t norm = found->batch_norms[unit];
-        recognition->units[found->layers[unit]] = found->units[unit];
+        if (found->layers[unit] != I3D_NOWHERE)
+            recognition->units[found->layers[unit]] = found->units[unit];
         if (norm == I3D_NOWHERE)
             continue;
         recognition->units[norm] = found->units[unit];

@@ -143,7 +143,7 @@ enum i3d_status i3d_zoo_synth(const struct i3d_architecture *architecture,
     if (!filled.epsilon)
         filled.epsilon = dialect->epsilon;
     struct i3d_model *graph;
-    enum i3d_status status = architecture->build(&filled, &graph, error);
+    enum i3d_status status = architecture->build(architecture, &filled, &graph, error);
     if (status)
         return status;
     status = fill(graph, seed, error);

@@ -89,14 +89,10 @@ static enum i3d_status find_vector(const struct origin *origin, const char *valu
     return I3D_OK;
 }
 
-/* The parameters of a unit as the graph has them; sources stay the graph's. A
- * matrix is turned so that classes come first. */
-static enum i3d_status collect(const struct origin *origin, size_t number, struct i3d_unit *unit,
-                               struct i3d_error *error)
+/* A layer's kernel and bias. */
+static enum i3d_status collect_layer(const struct origin *origin, const struct i3d_node *layer,
+                                     struct i3d_unit *unit, struct i3d_error *error)
 {
-    const struct i3d_structure *found = &origin->found;
-    const struct i3d_node *layer = &origin->model->nodes[found->layers[number]];
-    *unit = (struct i3d_unit){ 0 };
     enum i3d_status status = find_parameter(origin, layer->inputs[1], &unit->weight, error);
     if (status)
         return status;
@@ -107,9 +103,25 @@ static enum i3d_status collect(const struct origin *origin, size_t number, struc
     unit->vectors[I3D_BIAS].dims[0] = count;
     if (layer->input_count > 2 && *layer->inputs[2])
         status = find_vector(origin, layer->inputs[2], I3D_BIAS, count, unit, error);
+    return status;
+}
+
+/* The parameters of a unit as the graph has them; sources stay the graph's. */
+static enum i3d_status collect(const struct origin *origin, size_t number, struct i3d_unit *unit,
+                               struct i3d_error *error)
+{
+    const struct i3d_structure *found = &origin->found;
+    enum i3d_status status = I3D_OK;
+    *unit = (struct i3d_unit){ 0 };
+    if (found->layers[number] != I3D_NOWHERE)
+        status = collect_layer(origin, &origin->model->nodes[found->layers[number]], unit, error);
     if (status || found->batch_norms[number] == I3D_NOWHERE)
         return status;
+    int64_t count = unit->vectors[I3D_BIAS].dims[0];
     const struct i3d_node *norm = &origin->model->nodes[found->batch_norms[number]];
+    const struct i3d_shape *scale = i3d_shape_of(origin->shapes, norm->inputs[I3D_GAMMA]);
+    if (found->layers[number] == I3D_NOWHERE)
+        count = scale->rank == 1 ? scale->dims[0] : 0;
     unit->batch_norm = true;
     unit->epsilon = i3d_float(norm, "epsilon", 1e-5f);
     for (int role = I3D_GAMMA; role <= I3D_VARIANCE && !status; role++)
@@ -129,16 +141,41 @@ static int axis_of(char letter, bool inputs_first, int rank, int *spatial)
     return axis < rank ? axis : -1;
 }
 
+/* A matrix that reads a flattened map whose axes the dialect has in another order; false
+ * if it is none. */
+static bool put_reordered(const struct i3d_dialect *dialect,
+                          const struct i3d_dialect_entry *entry, const char *name,
+                          const struct i3d_tensor *kernel, bool inputs_first,
+                          struct i3d_model *weights, enum i3d_status *status,
+                          struct i3d_error *error)
+{
+    struct i3d_view view;
+    int64_t outputs = kernel->dims[inputs_first], features = kernel->dims[!inputs_first];
+    bool last = strchr(dialect->layout, 'O') > strchr(dialect->layout, 'I');
+    const int64_t dims[] = { last ? features : outputs, last ? outputs : features };
+    if (kernel->rank != 2
+        || !i3d_dialect_reorder(entry, kernel->dtype, outputs, features,
+                                inputs_first ? "IHWO" : "OIHW",
+                                dialect->layout, &view))
+        return false;
+    *status = i3d_model_put_tensor(weights, name, kernel->dtype, 2, dims,
+                                   i3d_source_view(kernel->source, &view), error);
+    return true;
+}
+
 static enum i3d_status put_kernel(const struct i3d_dialect *dialect,
                                   const struct i3d_dialect_entry *entry, const char *name,
                                   const struct i3d_tensor *kernel, bool inputs_first,
                                   struct i3d_model *weights, struct i3d_error *error)
 {
+    enum i3d_status status;
     struct i3d_view whole, view;
     char axes[I3D_MAX_RANK + 1];
     int rank = i3d_dialect_rank(dialect, entry);
     i3d_view_of(kernel, &whole);
-    i3d_dialect_axes(dialect, rank, axes);
+    i3d_dialect_axes(dialect, entry, rank, axes);
+    if (put_reordered(dialect, entry, name, kernel, inputs_first, weights, &status, error))
+        return status;
     view = whole;
     view.rank = rank;
     int64_t used = 1;
@@ -225,6 +262,7 @@ static enum i3d_status fold_units(const struct origin *origin, const struct i3d_
         const struct i3d_unit_form form = {
             .batch_norm = i3d_dialect_find(dialect, name, "beta"),
             .gamma = i3d_dialect_find(dialect, name, "gamma"),
+            .bias = i3d_dialect_find(dialect, name, "bias"),
             .epsilon = (float)dialect->epsilon,
         };
         struct i3d_unit unit;
@@ -237,13 +275,18 @@ static enum i3d_status fold_units(const struct origin *origin, const struct i3d_
     return I3D_OK;
 }
 
+/* Whether a unit is a matrix whose inputs come first. */
+static bool is_turned(const struct origin *origin, int unit)
+{
+    int64_t layer = origin->found.layers[unit];
+    const struct i3d_node *node = layer == I3D_NOWHERE ? NULL : &origin->model->nodes[layer];
+    return node && i3d_is(node, "Gemm") && !i3d_int(node, "transB", 0);
+}
+
 static enum i3d_status put_all(const struct origin *origin, const struct i3d_dialect *dialect,
                                const struct i3d_unit *units, struct i3d_model *weights,
                                struct i3d_error *error)
 {
-    int last = (int)origin->found.unit_count - 1;
-    const struct i3d_node *classifier = &origin->model->nodes[origin->found.layers[last]];
-    bool turned = i3d_is(classifier, "Gemm") && !i3d_int(classifier, "transB", 0);
     for (size_t i = 0; i < dialect->entry_count; i++) {
         const struct i3d_dialect_entry *entry = &dialect->entries[i];
         int unit = i3d_structure_unit(&origin->found, entry->unit);
@@ -252,21 +295,13 @@ static enum i3d_status put_all(const struct origin *origin, const struct i3d_dia
             return i3d_fail_memory(error);
         enum i3d_status status = unit < 0
             ? i3d_fail(error, I3D_UNSUPPORTED, "the dialect names a unit that is not known")
-            : put_entry(dialect, entry, name, &units[unit], unit == last && turned, weights,
+            : put_entry(dialect, entry, name, &units[unit], is_turned(origin, unit), weights,
                         error);
         if (status)
             return i3d_error_where(error, "%s", entry->unit);
     }
     bool good = i3d_dialect_describe(dialect, origin->found.channels, origin->model, weights);
     return good ? I3D_OK : i3d_fail_memory(error);
-}
-
-/* Inception-V1s differ in geometry, not in what their units are called. */
-static bool same_family(const char *a, const char *b)
-{
-    static const char inception[] = "inception_v1";
-    size_t length = sizeof inception - 1;
-    return !strcmp(a, b) || (!strncmp(a, inception, length) && !strncmp(b, inception, length));
 }
 
 /* The dialect of the table that is for the graph's architecture, if its code would
@@ -284,7 +319,8 @@ static enum i3d_status check_geometry(const struct origin *origin,
     }
     const struct i3d_dialect *wanted = i3d_dialect_for(*dialect, found->architecture->name);
     *dialect = wanted ? wanted : *dialect;
-    if (!same_family((*dialect)->architecture, found->architecture->name)) {
+    const struct i3d_architecture *named = i3d_architecture_by_name((*dialect)->architecture);
+    if (!named || strcmp(named->family, found->architecture->family)) {
         i3d_fail(error, I3D_UNSUPPORTED, "the network is %s, %s names %s",
                  found->architecture->name, name, (*dialect)->architecture);
         return i3d_error_hint(error, "ONNX and safetensors hold any network");

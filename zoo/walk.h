@@ -47,3 +47,5 @@ const char *i3d_walk_head(struct i3d_walk *walk, const char *value, size_t unit)
  * ends the walk. */
 bool i3d_walk_inception(struct i3d_walk *walk, const char *output);
 bool i3d_walk_resnet(struct i3d_walk *walk, const char *output);
+bool i3d_walk_template(struct i3d_walk *walk, const struct i3d_architecture *architecture,
+                       const char *output);

@@ -139,6 +139,25 @@ static void put_unit(struct i3d_structure *found, const char *name, int64_t laye
     found->batch_norms[found->unit_count++] = batch_norm;
 }
 
+/* Whether the first convolution of the second stage is the one that strides. */
+static bool strides_first(const struct i3d_walk *walk, const struct blocks *blocks,
+                          const struct i3d_resnet_depth *depth)
+{
+    const struct block *block = &blocks->list[blocks->count - 1 - depth->blocks[0]];
+    const struct i3d_node *conv = &walk->found->model->nodes[block->layers[0]];
+    size_t count;
+    const int64_t *strides = i3d_ints(conv, "strides", &count);
+    return strides && count && strides[count - 1] == 2;
+}
+
+/* Whether the network is that row of the table. */
+static bool is_depth(const struct i3d_walk *walk, const struct blocks *blocks,
+                     const struct i3d_resnet_depth *depth)
+{
+    return has_depth(blocks, depth)
+        && (!depth->bottleneck || strides_first(walk, blocks, depth) == depth->is_keras);
+}
+
 /* Names the blocks' units, behind the stem's that is there already. */
 static void put_blocks(struct i3d_structure *found, const struct blocks *blocks,
                        const struct i3d_resnet_depth *depth)
@@ -175,8 +194,11 @@ bool i3d_walk_resnet(struct i3d_walk *walk, const char *output)
         return false;
     }
     const struct i3d_resnet_depth *depth = i3d_resnet_depths;
-    while (depth->name && !has_depth(&blocks, depth))
+    while (depth->name && !is_depth(walk, &blocks, depth))
         depth++;
+    if (!depth->name) /* its strides are nobody's: geometry will say so */
+        for (depth = i3d_resnet_depths; depth->name && !has_depth(&blocks, depth);)
+            depth++;
     if (!depth->name) {
         i3d_walk_end(walk, "its residual blocks are those of no ResNet known here");
         return false;

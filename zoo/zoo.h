@@ -15,21 +15,30 @@ struct i3d_architecture_options {
     double epsilon;   /* of BatchNorm; 0: the architecture's own */
 };
 
+struct i3d_architecture;
+/* Builds the graph (opset 13) with tensors that have shapes but no source. */
+typedef enum i3d_status i3d_build_function(const struct i3d_architecture *architecture,
+                                           const struct i3d_architecture_options *options,
+                                           struct i3d_model **model, struct i3d_error *error);
+
 struct i3d_architecture {
     const char *name;  /* "inception_v1" */
     const char *title; /* one line for zoo synth --list */
     const char *dialect; /* the dialect zoo synth writes */
-    /* Builds the graph (opset 13) with tensors that have shapes but no source. */
-    enum i3d_status (*build)(const struct i3d_architecture_options *options,
-                             struct i3d_model **model, struct i3d_error *error);
+    const char *family; /* what architectures share that differ in their windows alone */
+    i3d_build_function *build;
+    const void *table; /* what build builds by */
 };
 
 /* inception_v1 (TF-Slim: BatchNorm, SAME padding), inception_v1_torchvision
  * (BatchNorm, explicit pads), inception_v1_bvlc (biases, LRN, 5×5, as the ONNX
- * model zoo has it); resnet18 … resnet152 as torchvision has them. Ended by an
- * entry without a name. */
+ * model zoo has it); ResNets, VGGs, DenseNet-121, MobileNetV2 and SqueezeNet 1.1 as
+ * torchvision has them, and *_keras where keras.applications computes otherwise. Ended
+ * by an entry without a name. */
 extern const struct i3d_architecture i3d_architectures[];
 const struct i3d_architecture *i3d_architecture_by_name(const char *name);
+/* Whether its layers have BatchNorms behind them. */
+bool i3d_architecture_is_normed(const struct i3d_architecture *architecture);
 
 /* One parameter of a dialect; the shape is the dialect's own layout, with the
  * class count and input channels of its reference file. Rank 0: the shape that
@@ -38,6 +47,8 @@ struct i3d_dialect_entry {
     const char *unit, *role, *name;
     int rank;
     int64_t dims[I3D_MAX_RANK];
+    bool is_matrix, is_depthwise; /* what the architecture makes of a kernel */
+    int64_t map; /* height and width of the map that a matrix reads flattened; 0: none */
 };
 
 /* A statement that loads a file of that container; see i3d_dialect_load_text. */
@@ -54,6 +65,7 @@ struct i3d_dialect {
     const char *first, *classifier; /* units: the one that reads the input, the last one */
     int spatial_axes;         /* 2 or 3 */
     const char *layout;       /* of kernels: "OIHW", "HWIO", "DHWIO", "OIDHW" */
+    const char *depthwise;    /* of depthwise kernels; null: as the others */
     double epsilon;           /* of BatchNorm; 0: there is none */
     const char *prefix;       /* start of names that files may lack or replace, or null */
     const char *flow_prefix;  /* what a flow stream has in its place, or null */

@@ -21,9 +21,10 @@ static struct i3d_model *i3d(bool same, bool ceil, const char *init)
         .batch_norm = true, .same_padding = same, .ceil_mode = ceil, .wide_kernel = 3,
         .last_pool = 2, .head = I3D_HEAD_CONV,
     };
+    const struct i3d_architecture architecture = { .table = &variant };
     struct i3d_architecture_options options = { .classes = 10, .channels = 3, .epsilon = 1e-3 };
     struct i3d_model *flat, *inflated;
-    assert_int_equal(i3d_inception_build(&variant, &options, &flat, NULL), I3D_OK);
+    assert_int_equal(i3d_inception_build(&architecture, &options, &flat, NULL), I3D_OK);
     struct i3d_inflate_options inflate = { .recipe = init };
     assert_int_equal(i3d_inflate(flat, &inflate, &inflated, NULL), I3D_OK);
     i3d_model_free(flat);

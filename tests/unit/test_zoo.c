@@ -58,7 +58,7 @@ static struct i3d_model *inflate(const struct i3d_model *flat,
 {
     struct i3d_error error;
     struct i3d_model *inflated;
-    options.recipe = "i3d";
+    options.recipe = options.recipe ? options.recipe : "i3d";
     if (i3d_inflate(flat, &options, &inflated, &error))
         fail_msg("%s: %s", error.where, error.message);
     return inflated;
@@ -108,7 +108,14 @@ static void test_tables(void **state)
         { "torchvision-googlenet", 287, 2 }, { "onnx-zoo-inception_v1", 116, 2 },
         { "sonnet-kin600", 230, 3 }, { "torchvision-resnet", 102, 2 },
         { "mmaction2-i3d", 267, 3 }, { "mmaction2-slowonly", 267, 3 },
+        { "torchvision-vgg", 22, 2 }, { "torchvision-vgg_bn", 54, 2 },
+        { "torchvision-densenet", 606, 2 }, { "torchvision-densenet-2017", 606, 2 },
+        { "torchvision-mobilenet_v2", 262, 2 }, { "torchvision-squeezenet", 52, 2 },
+        { "keras-applications-resnet50", 320, 2 }, { "keras-applications-vgg16", 32, 2 },
+        { "keras-applications-vgg19", 38, 2 }, { "keras-applications-densenet121", 606, 2 },
+        { "keras-applications-mobilenet_v2", 262, 2 },
     };
+    enum { RESNET_SIBLINGS = 4, MMACTION2_SIBLINGS = 2, VGG_SIBLINGS = 2 * 3 };
     size_t count = 0;
     assert_non_null(i3d_dialects());
     for (const struct i3d_dialect *const *all = i3d_dialects(); *all; all++, count++) {
@@ -129,7 +136,8 @@ static void test_tables(void **state)
             assert_true(!entry->rank || entry->dims[0] > 0);
         }
     }
-    assert_int_equal(count, sizeof expected / sizeof *expected + 4 + 2);
+    assert_int_equal(count, sizeof expected / sizeof *expected + RESNET_SIBLINGS
+                                + MMACTION2_SIBLINGS + VGG_SIBLINGS);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         assert_int_equal(dialect(expected[i].name)->entry_count, expected[i].entries);
         assert_int_equal(dialect(expected[i].name)->spatial_axes, expected[i].axes);
@@ -274,6 +282,39 @@ static void test_synth_statistics(void **state)
     i3d_model_free(weights);
 }
 
+/* The last map ahead of the pool: its channels and its size for an image of 224×224. */
+static void assert_last_map(const char *architecture, const struct i3d_shapes *shapes)
+{
+    static const struct {
+        const char *start, *value;
+        int64_t channels, size;
+    } maps[] = {
+        { "inception_v1_bvlc", "Mixed_5c/Concat", 1024, 6 },
+        { "inception", "Mixed_5c/Concat", 1024, 7 },
+        { "resnet18", "layer4.1/Relu", 512, 7 },
+        { "resnet34", "layer4.2/Relu", 512, 7 },
+        { "resnet", "layer4.2/Relu", 2048, 7 },
+        { "vgg11_bn", "features.28", 512, 7 },
+        { "vgg11", "features.20", 512, 7 },
+        { "vgg13_bn", "features.34", 512, 7 },
+        { "vgg13", "features.24", 512, 7 },
+        { "vgg16_bn", "features.43", 512, 7 },
+        { "vgg16", "features.30", 512, 7 },
+        { "vgg19_bn", "features.52", 512, 7 },
+        { "vgg19", "features.36", 512, 7 },
+        { "densenet121", "features.norm5/Relu", 1024, 7 },
+        { "mobilenet_v2", "features.18.0/Relu6", 1280, 7 },
+        { "squeezenet1_1", "features.12/Concat", 512, 13 },
+    };
+    size_t i = 0;
+    while (strncmp(architecture, maps[i].start, strlen(maps[i].start)))
+        assert_true(++i < sizeof maps / sizeof *maps);
+    const struct i3d_shape *last = i3d_shape_of(shapes, maps[i].value);
+    assert_non_null(last);
+    assert_int_equal(last->dims[1], maps[i].channels);
+    assert_int_equal(last->dims[2], maps[i].size);
+}
+
 static void test_bound_graph(void **state)
 {
     (void)state;
@@ -292,13 +333,7 @@ static void test_bound_graph(void **state)
         const struct i3d_shape *logits = i3d_shape_of(shapes, "logits");
         assert_int_equal(logits->rank, 2);
         assert_int_equal(logits->dims[1], 17);
-        bool is_resnet = !strncmp(one->name, "resnet", 6);
-        const struct i3d_shape *last = i3d_shape_of(
-            shapes, !is_resnet ? "Mixed_5c/Concat"
-                    : !strcmp(one->name, "resnet18") ? "layer4.1/Relu" : "layer4.2/Relu");
-        bool is_basic = !strcmp(one->name, "resnet18") || !strcmp(one->name, "resnet34");
-        assert_int_equal(last->dims[1], is_basic ? 512 : is_resnet ? 2048 : 1024);
-        assert_int_equal(last->dims[2], strstr(one->name, "bvlc") ? 6 : 7);
+        assert_last_map(one->name, shapes);
         i3d_shapes_free(shapes);
         i3d_model_free(graph);
         i3d_model_free(weights);
@@ -688,24 +723,37 @@ static void assert_recognised(const struct i3d_model *model, const char *archite
     if (i3d_zoo_recognise(model, &recognition, &error))
         fail_msg("%s: %s", error.where, error.message);
     assert_non_null(recognition.architecture);
-    assert_string_equal(recognition.architecture->name, architecture);
+    /* Frames that edges repeat hide what a first convolution pads. */
+    const struct i3d_architecture *wanted = i3d_architecture_by_name(architecture);
+    assert_string_equal(recognition.architecture->family, wanted->family);
+    if (!is_3d)
+        assert_ptr_equal(recognition.architecture, wanted);
     assert_int_equal(recognition.is_3d, is_3d);
     assert_int_equal(recognition.classes, 9);
     assert_int_equal(recognition.channels, 3);
-    bool batch_norm = !strstr(architecture, "bvlc");
+    bool batch_norm = i3d_architecture_is_normed(recognition.architecture);
     assert_int_equal(recognition.batch_norm, batch_norm);
-    size_t named = 0;
     for (size_t i = 0; i < model->node_count; i++) {
         const struct i3d_node *node = &model->nodes[i];
         bool has_unit = i3d_is(node, "Conv") || i3d_is(node, "Gemm")
             || i3d_is(node, "BatchNormalization");
         assert_int_equal(recognition.units[i] != NULL, has_unit);
-        named += has_unit;
     }
     const char *units[I3D_MAX_UNITS];
     size_t count = i3d_architecture_units(recognition.architecture, units);
-    assert_int_equal(named, batch_norm ? 2 * count - 1 : count);
+    for (size_t unit = 0; unit < count; unit++) {
+        bool named = false;
+        for (size_t i = 0; i < model->node_count && !named; i++)
+            named = recognition.units[i] && !strcmp(recognition.units[i], units[unit]);
+        assert_true(named);
+    }
     i3d_recognition_free(&recognition);
+}
+
+/* What the recipe i3d asks for. */
+static bool ends_in_average(const struct i3d_architecture *architecture)
+{
+    return strncmp(architecture->family, "vgg", 3) && strncmp(architecture->family, "squeeze", 7);
 }
 
 static void test_recognition(void **state)
@@ -714,11 +762,12 @@ static void test_recognition(void **state)
     for (const struct i3d_architecture *one = i3d_architectures; one->name; one++) {
         const struct i3d_architecture_options options = { .classes = 9 };
         struct i3d_model *flat;
-        assert_int_equal(one->build(&options, &flat, NULL), I3D_OK);
+        assert_int_equal(one->build(one, &options, &flat, NULL), I3D_OK);
         assert_recognised(flat, one->name, false);
         for (int padding = I3D_PAD_ZERO; padding <= I3D_PAD_EDGE; padding++) {
             struct i3d_model *inflated = inflate(
                 flat, (struct i3d_inflate_options){
+                          .recipe = ends_in_average(one) ? "i3d" : "isotropic",
                           .temporal_padding = (enum i3d_temporal_padding)padding });
             scramble(inflated);
             assert_recognised(inflated, one->name, true);
@@ -752,7 +801,7 @@ static void test_strangers(void **state)
     (void)state;
     const struct i3d_architecture_options options = { 0 };
     struct i3d_model *model;
-    assert_int_equal(i3d_architectures[0].build(&options, &model, NULL), I3D_OK);
+    assert_int_equal(i3d_architectures[0].build(i3d_architectures, &options, &model, NULL), I3D_OK);
     node_named(model, "Mixed_4d/Branch_1/Conv_0b_3x3/Relu")->op_type = "Sigmoid";
     assert_unknown(model);
     node_named(model, "Mixed_4d/Branch_1/Conv_0b_3x3/Relu")->op_type = "Relu";
@@ -822,9 +871,10 @@ static void test_biases_become_batch_norms(void **state)
     static const struct i3d_inception_variant variant = {
         .same_padding = true, .wide_kernel = 3, .last_pool = 2, .head = I3D_HEAD_CONV,
     };
+    const struct i3d_architecture architecture = { .table = &variant };
     const struct i3d_architecture_options options = { .classes = 3 };
     struct i3d_model *graph;
-    assert_int_equal(i3d_inception_build(&variant, &options, &graph, NULL), I3D_OK);
+    assert_int_equal(i3d_inception_build(&architecture, &options, &graph, NULL), I3D_OK);
     const float half = 0.5f;
     for (size_t i = 0; i < graph->tensor_count; i++)
         if (!graph->tensors[i].source)
