@@ -195,6 +195,7 @@ static enum i3d_status audit_kernel(const struct i3d_pairing *pairing, const str
         .flat = i3d_parameter(pairing->flat, flat, 1),
         .inflated = i3d_parameter(pairing->inflated, inflated, 1),
         .reads_input = i3d_origin_of(pairing->flat, flat->inputs[0]).node < 0,
+        .foreign = !i3d_metadata(pairing->inflated->model, "i3dconv.recipe"),
     };
     enum i3d_status status = i3d_audit_kernel(&kernels, verdict, error);
     if (status || !verdict->has_weights)

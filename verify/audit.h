@@ -33,6 +33,7 @@ struct i3d_kernel_pair {
     const struct i3d_node *flat_node, *inflated_node;
     const struct i3d_tensor *flat, *inflated;
     bool reads_input;
+    bool foreign; /* the 3D file does not say that this program made it */
     /* What each output channel is multiplied by behind the kernel, or null for
      * both. With scales, the products are compared, within a few roundings. */
     const double *flat_scale, *inflated_scale;

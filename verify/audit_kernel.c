@@ -118,7 +118,7 @@ static void compare(const struct i3d_kernel_pair *pair, struct i3d_slices *slice
 enum i3d_status i3d_audit_kernel(const struct i3d_kernel_pair *pair,
                                  struct i3d_layer_verdict *verdict, struct i3d_error *error)
 {
-    struct i3d_slices slices = { 0 };
+    struct i3d_slices slices = { .foreign = pair->foreign };
     char shape[80], flat_shape[80];
     if (!pair->flat || !pair->inflated || !i3d_dtype_is_float(pair->flat->dtype)
         || !i3d_dtype_is_float(pair->inflated->dtype))

@@ -312,6 +312,12 @@ static void report(struct i3d_slices *slices, const struct diagnosis *diagnosis,
         if (diagnosis->slices[t].worst > diagnosis->slices[at].worst)
             at = t;
     const struct slice *worst = &diagnosis->slices[at];
+    if (slices->foreign && !diagnosis->without_number
+        && worst->worst <= 4 * rounding * diagnosis->largest) {
+        snprintf(verdict->audit_note, sizeof verdict->audit_note,
+                 "equal but for rounding: off by up to %.2g", worst->worst);
+        return;
+    }
     if (report_exchange(slices, diagnosis, verdict)
         || report_weights(slices, diagnosis, verdict))
         return;

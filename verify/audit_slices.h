@@ -18,6 +18,8 @@ struct i3d_slice_kernel {
 
 /* The layouts agree in outputs, height and width; flat has one tap. */
 struct i3d_slices {
+    bool foreign; /* another program's file, which may have folded BatchNorm on both sides:
+                     a few roundings are no finding */
     struct i3d_slice_kernel flat, inflated;
     int64_t *divisors; /* by tap */
     /* Room to work in, for the kernel of one output channel with inflated's inputs

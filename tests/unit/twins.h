@@ -269,6 +269,8 @@ static inline void declare(struct builder *b, const char *output)
         input->dims[4] = input->dims[3];
         input->dims[2] = (struct i3d_dim){ form->frames ? form->frames : -1, NULL };
         b->model->time_axis = 2;
+        /* Files of this program are audited bit for bit. */
+        assert_true(i3d_set_metadata(b->model, "i3dconv.recipe", "by hand"));
     }
     *result = (struct i3d_value){ .name = named(b, output), .dtype = I3D_FLOAT32, .rank = -1 };
     assert_true(i3d_set_opset(b->model, "", 10));
