@@ -267,12 +267,14 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
     if (!status && !weights_only && !flat->node_count)
         status = i3d_zoo_bind(flat, NULL, &bound, error);
     const struct i3d_model *network = bound ? bound : flat;
-    if (!status)
+    bool read = !status;
+    if (read)
         status = choose_recipe(arguments, network, &recipe, error);
+    bool chosen = !status;
     arguments->inflate.rules = recipe;
     if (!status)
         status = inflate_model(arguments, network, weights_only, &inflated, error);
-    if (status && flat)
+    if (status && flat && (chosen || !read)) /* what an option says is no fault of the file */
         i3d_error_file(error, arguments->in);
     if (!status && !i3d_set_metadata(inflated, "i3dconv.source_sha256", digest))
         status = i3d_fail_memory(error);
