@@ -56,7 +56,8 @@ static const char *declared_shape(const struct i3d_value *value, char *buffer, s
 }
 
 static enum i3d_status load_turned(const struct i3d_tensor *tensor, const char *layout,
-                                   const struct i3d_model *model, struct i3d_array *array,
+                                   const struct i3d_model *model,
+                                   const struct i3d_value *input, struct i3d_array *array,
                                    struct i3d_error *error)
 {
     const char *to = model_layout(model), *from = layout ? layout : to;
@@ -65,7 +66,6 @@ static enum i3d_status load_turned(const struct i3d_tensor *tensor, const char *
     struct i3d_tensor turned = *tensor;
     struct i3d_view view;
     char shape[64], declared[64];
-    const struct i3d_value *input = &model->inputs[0];
     int channel = (int)(strchr(to, 'C') - to);
     bool fits = i3d_tensor_elements(tensor) > 0 && turn(tensor, from, to, &view);
     if (fits && input->rank == view.rank && input->dims[channel].value > 0)
@@ -94,18 +94,21 @@ static enum i3d_status load_turned(const struct i3d_tensor *tensor, const char *
 }
 
 enum i3d_status array_load_input(const char *path, const char *layout,
-                                 const struct i3d_model *model, struct i3d_array *array,
-                                 struct i3d_error *error)
+                                 const struct i3d_model *model, size_t k,
+                                 struct i3d_array *array, struct i3d_error *error)
 {
     struct i3d_model *file;
+    const struct i3d_value *input = &model->inputs[k];
     enum i3d_status status = i3d_read_model(path, &file, error);
     if (status)
         return status;
     if (file->node_count || file->tensor_count != 1)
         status = i3d_fail(error, I3D_USAGE, "it holds %zu tensors; an input is one",
                           file->tensor_count);
+    else if (input->rank >= 0 && (size_t)input->rank != strlen(model_layout(model)))
+        status = i3d_array_load(&file->tensors[0], array, error);
     else
-        status = load_turned(&file->tensors[0], layout, model, array, error);
+        status = load_turned(&file->tensors[0], layout, model, input, array, error);
     i3d_model_free(file);
     return status ? i3d_error_file(error, path) : I3D_OK;
 }

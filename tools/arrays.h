@@ -8,12 +8,13 @@
 /* Whether text is an order of axes: letters of N, C, T, H and W, none twice. */
 bool array_layout_is_sound(const char *text);
 
-/* Reads a file of one array as float32 and turns it from the layout (null: the
- * model's own) into what the model's input is: N×C×H×W, N×C×T×H×W, or channels
- * last. A batch axis that is missing is added. I3D_USAGE if the axes do not fit. */
+/* Reads a file of one array as input number k of the model. Images and videos become
+ * float32 and are turned from the layout (null: the model's own) into N×C×H×W,
+ * N×C×T×H×W, or channels last; a batch axis that is missing is added. Inputs of other
+ * ranks are taken as they stand. I3D_USAGE if the axes do not fit. */
 enum i3d_status array_load_input(const char *path, const char *layout,
-                                 const struct i3d_model *model, struct i3d_array *array,
-                                 struct i3d_error *error);
+                                 const struct i3d_model *model, size_t k,
+                                 struct i3d_array *array, struct i3d_error *error);
 
 enum i3d_status array_copy(const struct i3d_array *from, struct i3d_array *to,
                            struct i3d_error *error);

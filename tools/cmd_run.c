@@ -1,36 +1,56 @@
 #include "tools/tool.h"
 
 #include "tools/arrays.h"
-#include "verify/engine.h"
+#include "tools/profile_view.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
-    "Usage: i3dconv run MODEL INPUT [OPTION]...\n"
+    "Usage: i3dconv run MODEL INPUT... [OPTION]...\n"
     "       i3dconv run RGB FLOW --rgb INPUT --flow INPUT [OPTION]...\n"
     "\n"
-    "Runs a network on an array (.npy), or two streams and the sum of their logits.\n"
+    "Runs a network on arrays (.npy), or two streams and the sum of their logits.\n"
     "\n"
     "  -o, --output-file OUT  write the result (.npy, .safetensors; - is standard output)\n"
     "      --output VALUE     take this value of the graph instead of its first output\n"
     "      --layout AXES      order of the input's axes, such as NTHWC (default: the network's)\n"
     "      --top K            print the K likeliest classes\n"
     "      --labels FILE      names of the classes, one a line\n"
-    "      --engine fast|reference\n"
+    "      --engine fast|direct|reference\n"
+    "      --no-factored      take kernels of equal temporal slices as any others\n"
+    "      --profile[=json]   print where the time goes\n"
+    "      --repeat N         run N times more, for the profile's medians\n"
     "      --threads N        (default: all cores)\n"
     "  -h, --help             this text\n";
 
 struct arguments {
-    const char *out, *value, *layout, *labels, *rgb, *flow;
-    const char *models[2], *inputs[2];
+    const char *out, *value, *layout, *labels;
+    char *rgb, *flow;
+    const char *models[2];
+    char *const *inputs[2]; /* input_count of each stream */
+    size_t input_count;
     struct i3d_run_options run;
     int streams;
-    int64_t top;
-    bool help;
+    int64_t top, repeat;
+    bool profile, profile_json, help;
 };
 
-static bool read_option(int option, const char *value, struct arguments *arguments)
+static bool read_engine(const char *name, enum i3d_engine *engine)
+{
+    static const char *const names[] = { [I3D_ENGINE_FAST] = "fast",
+                                         [I3D_ENGINE_REFERENCE] = "reference",
+                                         [I3D_ENGINE_DIRECT] = "direct" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!strcmp(name, names[i])) {
+            *engine = (enum i3d_engine)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_option(int option, char *value, struct arguments *arguments)
 {
     long long number = 0;
     bool good;
@@ -41,10 +61,15 @@ static bool read_option(int option, const char *value, struct arguments *argumen
     case 'L': arguments->labels = value; return true;
     case 'R': arguments->rgb = value; return true;
     case 'F': arguments->flow = value; return true;
-    case 'e':
-        arguments->run.engine = strcmp(value, "reference") ? I3D_ENGINE_FAST
-                                                           : I3D_ENGINE_REFERENCE;
-        return !strcmp(value, "fast") || !strcmp(value, "reference");
+    case 'e': return read_engine(value, &arguments->run.engine);
+    case 'p':
+        arguments->profile = true;
+        arguments->profile_json = value != NULL;
+        return !value || !strcmp(value, "json");
+    case 'r':
+        good = tool_number(value, 1, 100000, &number);
+        arguments->repeat = number;
+        return good;
     case 'k':
         good = tool_number(value, 1, 1000000, &number);
         arguments->top = number;
@@ -59,16 +84,22 @@ static bool read_option(int option, const char *value, struct arguments *argumen
 static int settle_files(int argc, char **argv, struct arguments *arguments)
 {
     bool two = arguments->rgb || arguments->flow;
-    if (argc - optind != 2 || (two && (!arguments->rgb || !arguments->flow)))
+    int operands = argc - optind;
+    if (two ? operands != 2 || !arguments->rgb || !arguments->flow : operands < 2)
         return tool_usage("run", "a model and an input, or two models, --rgb and --flow, are "
                                  "needed");
     arguments->streams = two ? 2 : 1;
     arguments->models[0] = argv[optind];
     arguments->models[1] = two ? argv[optind + 1] : NULL;
-    arguments->inputs[0] = two ? arguments->rgb : argv[optind + 1];
-    arguments->inputs[1] = arguments->flow;
-    if (two && arguments->value)
-        return tool_usage("run", "--output belongs to one stream");
+    arguments->inputs[0] = two ? &arguments->rgb : &argv[optind + 1];
+    arguments->inputs[1] = &arguments->flow;
+    arguments->input_count = two ? 1 : (size_t)operands - 1;
+    if (two && (arguments->value || arguments->profile))
+        return tool_usage("run", "--output and --profile belong to one stream");
+    if (arguments->profile && arguments->out && !strcmp(arguments->out, "-"))
+        return tool_usage("run", "the profile and the result cannot both go to standard output");
+    if (arguments->repeat && !arguments->profile)
+        return tool_usage("run", "--repeat is for --profile");
     return I3D_OK;
 }
 
@@ -79,7 +110,9 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "layout", required_argument, NULL, 'l' },      { "top", required_argument, NULL, 'k' },
         { "labels", required_argument, NULL, 'L' },      { "engine", required_argument, NULL, 'e' },
         { "threads", required_argument, NULL, 't' },     { "rgb", required_argument, NULL, 'R' },
-        { "flow", required_argument, NULL, 'F' },        { "help", no_argument, NULL, 'h' },
+        { "flow", required_argument, NULL, 'F' },        { "no-factored", no_argument, NULL, 'g' },
+        { "profile", optional_argument, NULL, 'p' },     { "repeat", required_argument, NULL, 'r' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     int option, place = 0;
@@ -91,7 +124,9 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
             arguments->help = true;
             return I3D_OK;
         }
-        if (!read_option(option, optarg, arguments))
+        if (option == 'g')
+            arguments->run.factored = false;
+        else if (!read_option(option, optarg, arguments))
             return tool_usage("run", "--%s does not take %s", options[place].name, optarg);
     }
     return settle_files(argc, argv, arguments);
@@ -115,27 +150,87 @@ static enum i3d_status catch_value(void *context, const struct i3d_node *node, c
     return array_copy(array, &catcher->caught, error);
 }
 
+static void free_arrays(struct i3d_array *arrays, size_t count)
+{
+    for (size_t i = 0; arrays && i < count; i++)
+        i3d_array_free(&arrays[i]);
+    free(arrays);
+}
+
+static enum i3d_status load_inputs(const struct arguments *arguments, int stream,
+                                   const struct i3d_model *model, struct i3d_array **inputs,
+                                   struct i3d_error *error)
+{
+    size_t count = arguments->input_count;
+    if (model->input_count != count || !model->output_count) {
+        i3d_fail(error, I3D_USAGE, "it takes %zu inputs, %zu are given", model->input_count, count);
+        return i3d_error_file(error, arguments->models[stream]);
+    }
+    *inputs = calloc(count, sizeof **inputs);
+    enum i3d_status status = *inputs ? I3D_OK : i3d_fail_memory(error);
+    for (size_t i = 0; i < count && !status; i++)
+        status = array_load_input(arguments->inputs[stream][i], arguments->layout, model, i,
+                                  &(*inputs)[i], error);
+    return status;
+}
+
+/* Runs again as often as asked, and prints where the time went. */
+static enum i3d_status profile(const struct arguments *arguments, struct i3d_session *session,
+                               const struct i3d_array *inputs, struct i3d_error *error)
+{
+    struct i3d_profile profile = { 0 };
+    enum i3d_status status = arguments->repeat ? I3D_OK
+                                               : i3d_profile_add(&profile, session, error);
+    for (int64_t i = 0; i < arguments->repeat && !status; i++) {
+        status = i3d_session_run(session, inputs, NULL, NULL, NULL, error);
+        if (!status)
+            status = i3d_profile_add(&profile, session, error);
+    }
+    if (!status)
+        status = i3d_profile_settle(&profile, error);
+    if (!status && arguments->profile_json)
+        status = profile_print_json(&profile, error);
+    else if (!status)
+        profile_print_table(&profile);
+    i3d_profile_free(&profile);
+    return status;
+}
+
+static enum i3d_status run_model(const struct arguments *arguments, const struct i3d_model *model,
+                                 const struct i3d_array *inputs, struct catcher *catcher,
+                                 struct i3d_error *error)
+{
+    struct i3d_run_options options = arguments->run;
+    options.wanted = &catcher->name;
+    options.wanted_count = 1;
+    if (!arguments->profile)
+        return i3d_run(model, inputs, &options, catch_value, catcher, NULL, error);
+    struct i3d_session *session;
+    enum i3d_status status = i3d_session_open(model, &options, &session, error);
+    if (status)
+        return status;
+    status = i3d_session_run(session, inputs, catch_value, catcher, NULL, error);
+    if (!status)
+        status = profile(arguments, session, inputs, error);
+    i3d_session_close(session);
+    return status;
+}
+
 /* Runs one network; result is the caller's. *is_probability: it comes from a Softmax. */
 static enum i3d_status run_stream(const struct arguments *arguments, int stream,
                                   struct i3d_array *result, bool *is_probability,
                                   struct i3d_error *error)
 {
     struct i3d_model *model = NULL;
-    struct i3d_array input = { 0 };
+    struct i3d_array *inputs = NULL;
     struct catcher catcher = { .name = arguments->value };
     enum i3d_status status = tool_read_graph(arguments->models[stream], NULL, &model, error);
-    if (!status && (model->input_count != 1 || !model->output_count)) {
-        status = i3d_fail(error, I3D_UNSUPPORTED, "it takes %zu inputs; one can be given",
-                          model->input_count);
-        i3d_error_file(error, arguments->models[stream]);
-    }
     if (!status)
-        status = array_load_input(arguments->inputs[stream], arguments->layout, model, &input,
-                                  error);
+        status = load_inputs(arguments, stream, model, &inputs, error);
     if (!status && !catcher.name)
         catcher.name = model->outputs[0].name;
     if (!status)
-        status = i3d_run(model, &input, &arguments->run, catch_value, &catcher, NULL, error);
+        status = run_model(arguments, model, inputs, &catcher, error);
     if (!status && !catcher.found) {
         status = i3d_fail(error, I3D_USAGE, "no node computes %s", catcher.name);
         i3d_error_file(error, arguments->models[stream]);
@@ -145,7 +240,7 @@ static enum i3d_status run_stream(const struct arguments *arguments, int stream,
                                                            catcher.name))
             *is_probability = true;
     *result = catcher.caught;
-    i3d_array_free(&input);
+    free_arrays(inputs, arguments->input_count);
     i3d_model_free(model);
     return status;
 }
@@ -157,9 +252,9 @@ static enum i3d_status print_stream(const struct arguments *arguments, const cha
 {
     if (title)
         printf("%s\n", title);
-    if (arguments->top)
+    if (arguments->top && !arguments->profile_json)
         return array_print_top(result, arguments->top, is_probability, labels, label_count, error);
-    if (!arguments->out)
+    if (!arguments->out && !arguments->profile)
         array_print_summary(result);
     return I3D_OK;
 }
@@ -196,7 +291,7 @@ static enum i3d_status run(const struct arguments *arguments, struct i3d_error *
 
 int cmd_run(int argc, char **argv)
 {
-    struct arguments arguments = { 0 };
+    struct arguments arguments = { .run.factored = true };
     int wrong = read_arguments(argc, argv, &arguments);
     if (wrong || arguments.help)
         return wrong ? wrong : tool_help(usage);

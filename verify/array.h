@@ -12,9 +12,6 @@ enum i3d_status i3d_array_reserve(enum i3d_dtype dtype, int rank, const int64_t 
                                   struct i3d_array *array, struct i3d_error *error);
 enum i3d_status i3d_array_copy(const struct i3d_array *from, struct i3d_array *to,
                                struct i3d_error *error);
-/* The tensor's elements, converted to i3d_array_dtype. */
-enum i3d_status i3d_array_load(const struct i3d_tensor *tensor, struct i3d_array *array,
-                               struct i3d_error *error);
 
 /* Whether the rank is in range and no product of some of the dims overflows, not
  * even where another one is 0. It holds for every array made here. */

@@ -1,4 +1,4 @@
-#include "verify/convolution.h"
+#include "verify/layer.h"
 #include "verify/operators.h"
 
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static enum i3d_status convolve(const struct i3d_operation *op,
     struct i3d_epilogue epilogue = { .bias = i3d_op_has(op, 2) ? op->inputs[2].data : NULL };
     struct i3d_convolution *convolution;
     enum i3d_status status = i3d_convolution_prepare(
-        geometry, op->reference ? I3D_REFERENCE : i3d_choose_algorithm(geometry),
-        i3d_best_kernels(), op->inputs[1].data, NULL, op->threads, &convolution, op->error);
+        geometry, i3d_op_algorithm(op, geometry), i3d_best_kernels(), op->inputs[1].data, NULL,
+        op->threads, &convolution, op->error);
     if (status)
         return status;
     void *workspace = aligned_alloc(64, i3d_convolution_workspace(convolution, op->threads));
@@ -42,25 +42,38 @@ static enum i3d_status convolve(const struct i3d_operation *op,
     return status;
 }
 
-enum i3d_status i3d_op_conv(struct i3d_operation *op)
+enum i3d_algorithm i3d_op_algorithm(const struct i3d_operation *op,
+                                    const struct i3d_convolution_geometry *geometry)
+{
+    enum i3d_algorithm algorithm = op->engine == I3D_ENGINE_REFERENCE
+        ? I3D_REFERENCE : i3d_choose_algorithm(geometry);
+    return op->engine == I3D_ENGINE_DIRECT && algorithm == I3D_WINOGRAD ? I3D_IM2COL : algorithm;
+}
+
+enum i3d_status i3d_op_conv_output(struct i3d_operation *op,
+                                   struct i3d_convolution_geometry *geometry)
 {
     const struct i3d_array *in = &op->inputs[0], *weight = &op->inputs[1];
-    struct i3d_convolution_geometry geometry = { .groups = i3d_int(op->node, "group", 1) };
     int64_t dims[I3D_MAX_RANK];
-    enum i3d_status status = check_operands(op, geometry.groups);
+    *geometry = (struct i3d_convolution_geometry){ .groups = i3d_int(op->node, "group", 1) };
+    enum i3d_status status = check_operands(op, geometry->groups);
     if (!status)
-        status = i3d_op_window(op, weight->dims + 2, &geometry.window);
+        status = i3d_op_window(op, weight->dims + 2, &geometry->window);
     if (status)
         return status;
     memcpy(dims, in->dims, sizeof dims);
     dims[1] = weight->dims[0];
     for (int k = 2; k < in->rank; k++)
-        dims[k] = geometry.window.window.out[3 - in->rank + k];
-    status = i3d_op_output(op, 0, I3D_FLOAT32, in->rank, dims);
-    if (status || !op->outputs[0].data)
-        return status;
-    geometry.batch = in->dims[0];
-    geometry.channels = in->dims[1];
-    geometry.filters = weight->dims[0];
-    return convolve(op, &geometry);
+        dims[k] = geometry->window.window.out[3 - in->rank + k];
+    geometry->batch = in->dims[0];
+    geometry->channels = in->dims[1];
+    geometry->filters = weight->dims[0];
+    return i3d_op_output(op, 0, I3D_FLOAT32, in->rank, dims);
+}
+
+enum i3d_status i3d_op_conv(struct i3d_operation *op)
+{
+    struct i3d_convolution_geometry geometry;
+    enum i3d_status status = i3d_op_conv_output(op, &geometry);
+    return status || !op->outputs[0].data ? status : convolve(op, &geometry);
 }

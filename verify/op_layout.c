@@ -101,8 +101,10 @@ enum i3d_status i3d_op_concat(struct i3d_operation *op)
     int64_t outer = i3d_array_span(first, 0, axis);
     for (size_t k = 0; k < op->input_count; k++) {
         size_t bytes = (size_t)op->inputs[k].dims[axis] * inner;
-        if (bytes)
-            copy_rows(op->inputs[k].data, bytes, (char *)op->outputs[0].data + done,
+        char *to = (char *)op->outputs[0].data + done;
+        /* The producer may have written it there. */
+        if (bytes && op->inputs[k].data != to)
+            copy_rows(op->inputs[k].data, bytes, to,
                       (size_t)length * inner, bytes, outer,
                       i3d_op_threads(op, i3d_array_elements(&op->inputs[k])));
         done += bytes;

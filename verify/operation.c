@@ -15,6 +15,15 @@ bool i3d_op_wants(const struct i3d_operation *op, size_t output)
 enum i3d_status i3d_op_output(struct i3d_operation *op, size_t k, enum i3d_dtype dtype, int rank,
                               const int64_t *dims)
 {
+    struct i3d_array planned = { .dtype = dtype, .rank = rank };
+    if (op->rooms && op->rooms[k].data && i3d_array_sound(rank, dims)) {
+        memcpy(planned.dims, dims, (size_t)rank * sizeof *dims);
+        planned.data = op->rooms[k].data;
+        if (i3d_array_bytes(&planned) == op->rooms[k].bytes) {
+            op->outputs[k] = planned;
+            return I3D_OK;
+        }
+    }
     return i3d_array_reserve(dtype, rank, dims, &op->outputs[k], op->error);
 }
 

@@ -10,17 +10,24 @@
 #include "model/shape.h"
 #include "verify/array.h"
 
+/* Memory that was planned for an output; null: none. */
+struct i3d_room {
+    void *data;
+    size_t bytes;
+};
+
 struct i3d_operation {
     const struct i3d_node *node;
     int64_t opset;
     int variant;    /* from the operator's row */
     int threads;
-    bool reference; /* plain algorithms only */
+    enum i3d_engine engine;
     bool edge_time; /* windows over rank-5 data see the first and last frame repeated */
     size_t input_count, output_count;
     const struct i3d_array *inputs; /* dtype I3D_UNDEFINED: left out */
     struct i3d_array *outputs;      /* 0 is always made, the others where wanted */
-    bool first_is_spare;            /* nobody reads input 0 after this node */
+    const struct i3d_room *rooms;   /* by output; null: none is planned */
+    bool first_is_spare;            /* output 0 may have input 0's memory */
     bool first_was_taken;           /* output 0 has input 0's memory */
     struct i3d_error *error;
 };
@@ -31,7 +38,8 @@ bool i3d_op_has(const struct i3d_operation *op, size_t input);
 /* Whether somebody may read output k. */
 bool i3d_op_wants(const struct i3d_operation *op, size_t output);
 
-/* Makes output k; its elements hold anything. */
+/* Makes output k, in the room planned for it where that fits; its elements hold
+ * anything. */
 enum i3d_status i3d_op_output(struct i3d_operation *op, size_t k, enum i3d_dtype dtype, int rank,
                               const int64_t *dims);
 /* Makes output 0 with the dtype and shape of input 0, in input 0's memory where
