@@ -36,20 +36,6 @@ struct arguments {
     bool profile, profile_json, help;
 };
 
-static bool read_engine(const char *name, enum i3d_engine *engine)
-{
-    static const char *const names[] = { [I3D_ENGINE_FAST] = "fast",
-                                         [I3D_ENGINE_REFERENCE] = "reference",
-                                         [I3D_ENGINE_DIRECT] = "direct" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (!strcmp(name, names[i])) {
-            *engine = (enum i3d_engine)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool read_option(int option, char *value, struct arguments *arguments)
 {
     long long number = 0;
@@ -61,7 +47,7 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'L': arguments->labels = value; return true;
     case 'R': arguments->rgb = value; return true;
     case 'F': arguments->flow = value; return true;
-    case 'e': return read_engine(value, &arguments->run.engine);
+    case 'e': return i3d_engine_named(value, &arguments->run.engine);
     case 'p':
         arguments->profile = true;
         arguments->profile_json = value != NULL;

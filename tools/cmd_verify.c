@@ -29,7 +29,7 @@ static const char usage[] =
     "      --seed N          of image and video (default 0)\n"
     "      --tolerance X     largest error relative to the layer's largest activation\n"
     "                        (default 1e-5)\n"
-    "      --engine NAME     fast (default) or reference: how convolutions are computed\n"
+    "      --engine NAME     direct (default), fast or reference: how convolutions are computed\n"
     "      --json            the report as JSON\n"
     "      --report FILE     write the report as one HTML page\n"
     "      --plot FILE       write errors and frames by layer as an SVG picture\n"
@@ -72,9 +72,7 @@ static bool read_option(int option, const char *value, struct arguments *argumen
             return false;
         arguments->images[arguments->image_count++] = value;
         return true;
-    case 'e':
-        proof->engine = strcmp(value, "fast") ? I3D_ENGINE_REFERENCE : I3D_ENGINE_FAST;
-        return !strcmp(value, "fast") || !strcmp(value, "reference");
+    case 'e': return i3d_engine_named(value, &proof->engine);
     default: return tool_image_size(value, &proof->height, &proof->width);
     }
 }
@@ -164,9 +162,9 @@ static enum i3d_status prove(const struct arguments *arguments, const struct i3d
         arguments->recipe ? tool_recipe(arguments->recipe, &recipe, error) : I3D_OK;
     options.recipe = recipe;
     for (size_t k = 0; k < arguments->image_count && !status; k++)
-        status = array_load_input(arguments->images[k], NULL, flat, &images[k], error);
+        status = array_load_input(arguments->images[k], NULL, flat, 0, &images[k], error);
     if (!status && arguments->video)
-        status = array_load_input(arguments->video, NULL, inflated, &video, error);
+        status = array_load_input(arguments->video, NULL, inflated, 0, &video, error);
     options.images = images;
     options.image_count = arguments->image_count;
     options.video = arguments->video ? &video : NULL;
@@ -209,7 +207,7 @@ static enum i3d_status verify_files(const struct arguments *arguments, struct i3
 
 int cmd_verify(int argc, char **argv)
 {
-    struct arguments arguments = { .proof = { .tolerance = -1 } };
+    struct arguments arguments = { .proof = { .engine = I3D_ENGINE_DIRECT, .tolerance = -1 } };
     int wrong = read_arguments(argc, argv, &arguments);
     if (wrong)
         return wrong;

@@ -36,6 +36,9 @@ enum i3d_engine {
                              errors are those of plain float32 sums */
 };
 
+/* "fast", "direct" or "reference"; false: none of them. */
+bool i3d_engine_named(const char *name, enum i3d_engine *engine);
+
 struct i3d_run_options {
     enum i3d_engine engine;
     enum i3d_time_padding time_padding; /* EDGE needs model->time_axis == 2 */

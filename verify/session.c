@@ -53,6 +53,20 @@ struct i3d_session {
     void *observer_context;
 };
 
+bool i3d_engine_named(const char *name, enum i3d_engine *engine)
+{
+    static const char *const names[] = { [I3D_ENGINE_FAST] = "fast",
+                                         [I3D_ENGINE_REFERENCE] = "reference",
+                                         [I3D_ENGINE_DIRECT] = "direct" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!strcmp(name, names[i])) {
+            *engine = (enum i3d_engine)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct slot *slot_of(const struct i3d_session *session, const char *value)
 {
     int64_t number = i3d_index_value(session->index, value);
