@@ -215,7 +215,6 @@ static struct frame_sums frame_difference(const float *flat, const float *inflat
         const float *a = flat + o * layout->inner;
         const float *b = inflated + (o * layout->frames + frame) * layout->inner;
         float largest = 0, reference = 0, squares = 0, reference_squares = 0;
-        I3D_PRAGMA(omp simd reduction(max : largest) reduction(+ : squares))
         for (int64_t i = 0; i < layout->inner; i++) {
             /* infinities of one sign are equal, their difference is NaN */
             float distance = a[i] == b[i] ? 0 : fabsf(a[i] - b[i]);
@@ -223,7 +222,6 @@ static struct frame_sums frame_difference(const float *flat, const float *inflat
             squares += distance * distance; /* NaN if one is */
         }
         if (measures) {
-            I3D_PRAGMA(omp simd reduction(max : reference) reduction(+ : reference_squares))
             for (int64_t i = 0; i < layout->inner; i++) {
                 float size = fabsf(a[i]);
                 size = size <= FLT_MAX ? size : 0; /* an error is no smaller for an infinity */
