@@ -1,4 +1,5 @@
 #include "converters/cast.h"
+#include "converters/fold_norms.h"
 #include "tools/tool.h"
 
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 
 static const char usage[] =
     "Usage: i3dconv convert IN -o OUT [--to FORMAT] [--dialect NAME] [--approximate]\n"
-    "                       [--dtype TYPE]\n"
+    "                       [--dtype TYPE] [--fold-bn]\n"
     "\n"
     "Writes the model in IN to OUT in another container, naming dialect or element type.\n"
     "\n"
@@ -17,12 +18,13 @@ static const char usage[] =
     "                     a table of names\n"
     "      --approximate  accept a dialect whose code pads otherwise; says where\n"
     "      --dtype TYPE   float16, bfloat16, float32 or float64 for every float\n"
+    "      --fold-bn      fold batch normalisation into the convolution ahead of it\n"
     "  -h, --help         this text\n";
 
 struct arguments {
     const char *in, *out, *to, *dialect;
     enum i3d_dtype dtype; /* I3D_UNDEFINED: as it is */
-    bool approximate, help;
+    bool approximate, fold, help;
 };
 
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
@@ -30,7 +32,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     static const struct option options[] = {
         { "output", required_argument, NULL, 'o' },  { "to", required_argument, NULL, 't' },
         { "dialect", required_argument, NULL, 'd' }, { "approximate", no_argument, NULL, 'a' },
-        { "dtype", required_argument, NULL, 'y' },   { "help", no_argument, NULL, 'h' },
+        { "dtype", required_argument, NULL, 'y' },   { "fold-bn", no_argument, NULL, 'f' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     int option;
@@ -41,6 +44,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         case 't': arguments->to = optarg; break;
         case 'd': arguments->dialect = optarg; break;
         case 'a': arguments->approximate = true; break;
+        case 'f': arguments->fold = true; break;
         case 'y':
             arguments->dtype = i3d_dtype_from_name(optarg);
             if (!i3d_dtype_is_float(arguments->dtype))
@@ -54,7 +58,28 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         return tool_usage("convert", "one input and -o OUT are needed");
     if (arguments->approximate && !arguments->dialect)
         return tool_usage("convert", "--approximate belongs to --dialect");
+    if (arguments->fold && arguments->dialect)
+        return tool_usage("convert", "--fold-bn makes a graph without batch normalisation, which "
+                                     "no --dialect has");
     arguments->in = argv[optind];
+    return I3D_OK;
+}
+
+/* Folds the graph's batch normalisations; weights are bound to theirs first. */
+static enum i3d_status fold(struct i3d_model **model, const char *path, struct i3d_error *error)
+{
+    struct i3d_model *bound = NULL, *folded = NULL;
+    size_t count, left;
+    enum i3d_status status =
+        (*model)->node_count ? I3D_OK : i3d_zoo_bind(*model, NULL, &bound, error);
+    if (!status)
+        status = i3d_fold_norms(bound ? bound : *model, &folded, &count, &left, error);
+    i3d_model_free(bound);
+    if (status)
+        return i3d_error_file(error, path);
+    tool_note("%zu batch normalisations are folded, %zu stay", count, left);
+    i3d_model_free(*model);
+    *model = folded;
     return I3D_OK;
 }
 
@@ -140,6 +165,8 @@ static enum i3d_status convert(const struct arguments *arguments, struct i3d_err
         status = tool_dialect(arguments->dialect, &dialect, error);
     if (!status)
         status = i3d_read_model(arguments->in, &model, error);
+    if (!status && arguments->fold)
+        status = fold(&model, arguments->in, error);
     if (!status) {
         status = tool_name_anew(model, format, dialect, arguments->approximate ? &changes : NULL,
                                 &named, error);

@@ -1,6 +1,7 @@
 #include "tools/tool.h"
 
-#include "tools/inflate_weights.h"
+#include "tools/head.h"
+#include "tools/likeness.h"
 
 #include "converters/inflate.h"
 #include "formats/input.h"
@@ -35,6 +36,7 @@ static const char usage[] =
     "                                for clips of --frames (default zero)\n"
     "      --frames T                clip length for edge padding (default 64)\n"
     "      --input-shape H,W         where the 2D file leaves them open (default 224,224)\n"
+    TOOL_HEAD_USAGE
     "      --like FILE               fill the user's own 3D weights, and take shapes and\n"
     "                                temporal kernels from them\n"
     "      --rename REGEX=REPL       what 2D parameters are called there; may be given again\n"
@@ -42,28 +44,16 @@ static const char usage[] =
     "                                given again\n"
     "  -h, --help                    this text\n";
 
-enum { MOST_REPEATED = 256, TIME_AXIS = 2 };
-
-/* An option that may be given again. */
-struct repeated {
-    char *values[MOST_REPEATED];
-    size_t count;
-};
+enum { TIME_AXIS = 2 };
 
 struct arguments {
     struct i3d_inflate_options inflate;
-    const char *out, *to, *dialect, *in, *recipe, *like;
-    struct repeated sets, renames, allowed;
+    const char *out, *to, *dialect, *in, *recipe;
+    struct tool_repeated sets;
+    struct tool_like like;
+    struct tool_head head;
     bool help;
 };
-
-static bool add(struct repeated *repeated, char *value)
-{
-    if (repeated->count == MOST_REPEATED)
-        return false;
-    repeated->values[repeated->count++] = value;
-    return true;
-}
 
 static bool is_one_of(const char *text, const char *first, const char *second, bool *is_second)
 {
@@ -93,10 +83,10 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 't': arguments->to = value; return true;
     case 'd': arguments->dialect = value; return true;
     case 'r': arguments->recipe = value; return true;
-    case 'e': return add(&arguments->sets, value);
-    case 'k': arguments->like = value; return true;
-    case 'm': return add(&arguments->renames, value);
-    case 'a': return add(&arguments->allowed, value);
+    case 'e': return tool_add(&arguments->sets, value);
+    case 'k': arguments->like.path = value; return true;
+    case 'm': return tool_add(&arguments->like.renames, value);
+    case 'a': return tool_add(&arguments->like.allowed, value);
     case 'n':
         if (!is_one_of(value, "repeat", "center", &second))
             return false;
@@ -119,7 +109,8 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'f':
         inflate->frames = tool_number(value, 1, 1 << 20, &number) ? number : 0;
         return inflate->frames;
-    default: return tool_image_size(value, &inflate->height, &inflate->width);
+    case 'i': return tool_image_size(value, &inflate->height, &inflate->width);
+    default: return tool_head_option(option, value, &arguments->head);
     }
 }
 
@@ -138,6 +129,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "temporal-padding", required_argument, NULL, 'p' },
         { "frames", required_argument, NULL, 'f' },
         { "input-shape", required_argument, NULL, 'i' },
+        TOOL_HEAD_OPTIONS,
         { "like", required_argument, NULL, 'k' },
         { "rename", required_argument, NULL, 'm' },
         { "allow-missing", required_argument, NULL, 'a' },
@@ -161,13 +153,16 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     if (arguments->inflate.frames && arguments->inflate.temporal_padding != I3D_PAD_EDGE)
         return tool_usage("inflate", "--frames belongs to --temporal-padding edge; with zero "
                                      "padding the clip length stays open");
-    if (!arguments->like && (arguments->renames.count || arguments->allowed.count))
+    if (!arguments->like.path
+        && (arguments->like.renames.count || arguments->like.allowed.count))
         return tool_usage("inflate", "--rename and --allow-missing belong to --like");
-    if (arguments->like && (arguments->recipe || arguments->sets.count || arguments->dialect))
+    if (arguments->like.path && tool_head_wanted(&arguments->head))
+        return tool_usage("inflate", "--like takes the classifier from its file, too");
+    if (arguments->like.path && (arguments->recipe || arguments->sets.count || arguments->dialect))
         return tool_usage("inflate", "--like takes temporal kernels and names from its file, "
                                      "not from --recipe, --set or --dialect");
     arguments->in = argv[optind];
-    return I3D_OK;
+    return tool_head_check("inflate", &arguments->head);
 }
 
 /* The recipe of that name or in that file, the rules of --set ahead of its own. */
@@ -203,24 +198,44 @@ static enum i3d_status choose_recipe(const struct arguments *arguments,
                                      struct i3d_error *error)
 {
     const char *name = arguments->recipe;
-    if (*recipe || arguments->like || (!name && !flat))
+    if (*recipe || arguments->like.path || (!name && !flat))
         return I3D_OK;
     enum i3d_status status = name ? I3D_OK : default_recipe(flat, &name, error);
     return status ? status : load_recipe(name, arguments, recipe, error);
+}
+
+/* Fills the user's own 3D file; what is said of it goes where no model goes. */
+static enum i3d_status fill_like(const struct arguments *arguments, const struct i3d_model *flat,
+                                 struct i3d_model **made, struct i3d_error *error)
+{
+    const struct tool_like *like = &arguments->like;
+    struct i3d_renaming renaming = { like->renames.values, like->renames.count };
+    struct i3d_model *model;
+    struct i3d_likeness likeness;
+    enum i3d_status status = i3d_read_model(like->path, &model, error);
+    if (status)
+        return status;
+    status = i3d_inflate_like(flat, model, &arguments->inflate, TIME_AXIS, &renaming, &likeness,
+                              made, error);
+    if (!status) {
+        status = tool_report_likeness(like, flat, model, &likeness,
+                                      strcmp(arguments->out, "-") ? stdout : stderr, error);
+        if (status)
+            i3d_model_free(*made);
+    }
+    if (status)
+        *made = NULL;
+    i3d_likeness_free(&likeness);
+    i3d_model_free(model);
+    return status;
 }
 
 static enum i3d_status inflate_model(const struct arguments *arguments,
                                      const struct i3d_model *flat, bool weights_only,
                                      struct i3d_model **inflated, struct i3d_error *error)
 {
-    struct tool_like like = {
-        arguments->like, { arguments->renames.values, arguments->renames.count },
-        arguments->allowed.values, arguments->allowed.count,
-    };
-    FILE *said = strcmp(arguments->out, "-") ? stdout : stderr;
-    if (like.path)
-        return tool_inflate_like(flat, &like, &arguments->inflate, TIME_AXIS, said, inflated,
-                                 error);
+    if (arguments->like.path)
+        return fill_like(arguments, flat, inflated, error);
     return weights_only
         ? i3d_inflate_weights(flat, &arguments->inflate, TIME_AXIS, inflated, error)
         : i3d_inflate(flat, &arguments->inflate, inflated, error);
@@ -242,7 +257,7 @@ static enum i3d_status check_padding(const struct arguments *arguments,
 static bool keeps_names(const struct arguments *arguments, const struct i3d_model *model,
                         const struct i3d_format *format)
 {
-    return arguments->like
+    return arguments->like.path
         || (!model->node_count && !arguments->dialect && !format->holds_graph
             && strcmp(format->name, "hdf5"));
 }
@@ -274,6 +289,8 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
     arguments->inflate.rules = recipe;
     if (!status)
         status = inflate_model(arguments, network, weights_only, &inflated, error);
+    if (!status && tool_head_wanted(&arguments->head))
+        status = tool_head_apply(&arguments->head, &inflated, error);
     if (status && flat && (chosen || !read)) /* what an option says is no fault of the file */
         i3d_error_file(error, arguments->in);
     if (!status && !i3d_set_metadata(inflated, "i3dconv.source_sha256", digest))

@@ -18,7 +18,10 @@ static const struct {
     const char *title;
 } commands[] = {
     { "convert", cmd_convert, "from container to container, from dialect to dialect" },
+    { "deflate", cmd_deflate, "3D back to 2D" },
+    { "diff", cmd_diff, "two models' tensors; how far a 3D network has moved from its 2D one" },
     { "filters", cmd_filters, "the first layer's filters as a picture" },
+    { "head", cmd_head, "another classifier, or none" },
     { "inflate", cmd_inflate, "2D to 3D" },
     { "inspect", cmd_inspect, "what a file holds" },
     { "run", cmd_run, "the forward pass, on arrays" },

@@ -10,7 +10,10 @@
 
 /* Each command: argv[0] is its name; returns the exit code. */
 int cmd_convert(int argc, char **argv);
+int cmd_deflate(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_filters(int argc, char **argv);
+int cmd_head(int argc, char **argv);
 int cmd_inflate(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_run(int argc, char **argv);

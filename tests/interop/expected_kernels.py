@@ -25,6 +25,35 @@ def transposed(kernel, frames, stride, dilation):
                        axis=2)
 
 
+def stored(model):
+    """All float weights: {name: array}."""
+    tensors = {item.name: item for item in model.graph.initializer}
+    tensors |= {node.output[0]: node.attribute[0].t for node in model.graph.node
+                if node.op_type == "Constant" and node.attribute[0].name == "value"}
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    return {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()
+            if tensor.data_type in floats}
+
+
+def require_deflated(flat, back, units):
+    """Every normal weight is within so many units in the last place of what it was; those
+    too small for all their digits, whose N parts lose some, within as many of the
+    smallest."""
+    expected = stored(flat if isinstance(flat, onnx.ModelProto) else onnx.load(flat))
+    found = stored(onnx.load(back))
+    require(expected.keys() <= found.keys(), f"{sorted(expected.keys() - found.keys())[:4]}")
+    worst = 0.0
+    for name, array in expected.items():
+        require(array.shape == found[name].shape and array.dtype == found[name].dtype, name)
+        kind = numpy.finfo(array.dtype)
+        size = numpy.maximum(numpy.abs(array), kind.tiny * 128)
+        unit = numpy.spacing(size.astype(array.dtype)).astype("f8")
+        away = numpy.abs(array.astype("f8") - found[name].astype("f8")) / unit
+        worst = max(worst, float(away.max(initial=0)))
+    require(worst <= units, f"{worst:.2f} units in the last place")
+    return worst
+
+
 def require_kernels(flat, inflated):
     """Bit for bit, every convolution of the 3D graph. flat: a file or a model."""
     two = flat if isinstance(flat, onnx.ModelProto) else onnx.load(flat)

@@ -155,8 +155,8 @@ def test_like_what_does_not_fit(work):
     said = i3dconv(*command, status=1).decode()
     require(said.splitlines() == [
         "318 of 320 filled; left as they were: head.weight, head.bias",
-        "does not fit: head.weight, 1000x2048 in 2D, 5x2048 in 3D",
-        "does not fit: head.bias, 1000 in 2D, 5 in 3D",
+        "does not fit: head.weight, 5x2048 there, 1000x2048 here",
+        "does not fit: head.bias, 5 there, 1000 here",
         "not used: head.weight, 1000x2048", "not used: head.bias, 1000"], said)
     require(not (work / "head.pt").exists(), "something was written")
     i3dconv(*command, "--allow-missing", "head.*")
