@@ -71,15 +71,15 @@ INLINE void store_part(float *to, eight value, int64_t count)
 
 /* Matrix products */
 
-/* One row of C, from where the sums start to where they end. */
-INLINE void start_row(const struct i3d_tile *tile, int row, vector sums[2])
+/* What a row of sums is added to. */
+INLINE void base_of_row(const struct i3d_tile *tile, int row, vector base[2])
 {
     const float *c = tile->c + row * tile->ldc;
     if (tile->accumulate) {
-        sums[0] = *(const loose_vector *)c;
-        sums[1] = *(const loose_vector *)(c + WIDTH);
+        base[0] = *(const loose_vector *)c;
+        base[1] = *(const loose_vector *)(c + WIDTH);
     } else {
-        sums[0] = sums[1] = (vector){ 0 } + (tile->bias ? tile->bias[row] : 0);
+        base[0] = base[1] = (vector){ 0 } + (tile->bias ? tile->bias[row] : 0);
     }
 }
 
@@ -98,9 +98,11 @@ INLINE void multiply(const struct i3d_tile *tile, const int rows)
     vector sums[I3D_TALL][2];
     const float *a = tile->a;
     int64_t ldb = tile->ldb;
+    /* Sums of a part each start from zero, not from those of the parts before: errors of
+     * long sums grow with the longest chain of additions. */
     UNROLL
     for (int row = 0; row < rows; row++)
-        start_row(tile, row, sums[row]);
+        sums[row][0] = sums[row][1] = (vector){ 0 };
     for (int64_t segment = 0; segment < tile->segments; segment++) {
         const float *b = tile->b + segment * tile->b_step;
         for (int64_t k = 0; k < tile->depth; k++) {
@@ -117,6 +119,10 @@ INLINE void multiply(const struct i3d_tile *tile, const int rows)
     UNROLL
     for (int row = 0; row < rows; row++) {
         float *c = tile->c + row * tile->ldc;
+        vector base[2];
+        base_of_row(tile, row, base);
+        sums[row][0] += base[0];
+        sums[row][1] += base[1];
         if (tile->clamp) {
             sums[row][0] = clamp(sums[row][0], tile->low, tile->high);
             sums[row][1] = clamp(sums[row][1], tile->low, tile->high);
