@@ -10,11 +10,11 @@ static const char usage[] =
     "\n"
     "Gives the network in IN, 2D or 3D, another classifier; the rest stays bit for bit.\n"
     "\n"
-    "  -o, --output OUT          file to write; - is standard output\n"
-    "      --to FORMAT           container; by default OUT's suffix tells, and a pipe gets\n"
-    "                            safetensors\n"
+    "  -o, --output OUT              file to write; - is standard output\n"
+    "      --to FORMAT               container; by default OUT's suffix tells, and a pipe\n"
+    "                                gets safetensors\n"
     TOOL_HEAD_USAGE
-    "  -h, --help                this text\n";
+    "  -h, --help                    this text\n";
 
 struct arguments {
     const char *in, *out, *to;

@@ -24,15 +24,14 @@ enum { TOOL_HEAD_CLASSES = 256, TOOL_HEAD_INIT, TOOL_HEAD_SEED, TOOL_HEAD_ROWS, 
     { "labels", required_argument, NULL, TOOL_HEAD_LABELS },          \
     { "features", required_argument, NULL, TOOL_HEAD_FEATURES }
 
-#define TOOL_HEAD_USAGE                                                                   \
-    "      --num-classes K       a classifier of K classes\n"                             \
-    "      --head-init zeros|normal\n"                                                    \
-    "                            what its weights are (default zeros); biases are 0\n"    \
-    "      --seed N              of normal weights, whose deviation is 0.01 (default 0)\n" \
-    "      --rows ROWS           the old classifier's rows: numbers from 0 on and ranges,\n" \
-    "                            such as 0-9,17; or, with --labels, a file of labels\n"   \
-    "      --labels FILE         the old classes' names, a line each\n"                   \
-    "      --features LAYER      no classifier: the output is this value or node\n"
+#define TOOL_HEAD_USAGE                                                                            \
+    "      --num-classes K           a classifier of K classes\n"                                  \
+    "      --head-init zeros|normal  what its weights are (default zeros); biases are 0\n"         \
+    "      --seed N                  of normal weights, whose deviation is 0.01 (default 0)\n"     \
+    "      --rows ROWS               the old classifier's rows: numbers from 0 on and ranges,\n"   \
+    "                                such as 0-9,17; or, with --labels, a file of labels\n"        \
+    "      --labels FILE             the old classes' names, a line each\n"                        \
+    "      --features LAYER          no classifier: the output is this value or node\n"
 
 /* Takes one of the options above; false if its value is wrong. */
 bool tool_head_option(int option, const char *value, struct tool_head *head);

@@ -2,6 +2,6 @@
 run 'i3dconv --version'
 run 'i3dconv --help'
 run 'i3dconv'
-for command in convert filters inflate inspect run verify zoo; do
+for command in convert deflate diff filters head inflate inspect run verify zoo; do
     run "i3dconv $command --help"
 done
