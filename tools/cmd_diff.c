@@ -189,6 +189,8 @@ static enum i3d_status measure(const struct i3d_tensor *flat, const struct i3d_t
     if (!status) {
         bool moved = !drift.as_inflated && !(drift.variation <= tolerance && drift.sum_change <= tolerance);
         json_t *list = share_list(&drift, shares, sizeof shares);
+        if (!report->entries && !report->compared)
+            printf("%-50s   N  variation   of sum   share of each frame\n", "kernel");
         report->compared++;
         report->different += moved;
         say(report,
@@ -209,8 +211,6 @@ static enum i3d_status measure_all(const struct i3d_model *flat, const struct i3
 {
     struct i3d_index *index = i3d_index_new(flat);
     enum i3d_status status = index ? I3D_OK : i3d_fail_memory(error);
-    if (!status && !report->entries)
-        printf("%-50s   N  variation   of sum   share of each frame\n", "kernel");
     for (size_t i = 0; !status && i < inflated->tensor_count; i++) {
         int64_t at = i3d_index_tensor(index, inflated->tensors[i].name);
         if (at != I3D_NOWHERE
