@@ -1,5 +1,6 @@
 #include "tools/tool.h"
 
+#include "tools/explanation.h"
 #include "tools/head.h"
 #include "tools/likeness.h"
 
@@ -12,6 +13,7 @@
 
 static const char usage[] =
     "Usage: i3dconv inflate IN -o OUT [OPTION]...\n"
+    "       i3dconv inflate IN --explain [OPTION]...\n"
     "\n"
     "Makes a 3D network from the 2D one in IN: kernels are repeated N times along\n"
     "time and divided by N, pools, strides and pads are inflated with them.\n"
@@ -34,7 +36,7 @@ static const char usage[] =
     "      --temporal-padding zero|edge\n"
     "                                edge: repeat the first and last frame, by Pad nodes\n"
     "                                for clips of --frames (default zero)\n"
-    "      --frames T                clip length for edge padding (default 64)\n"
+    "      --frames T                clip length for edge padding and --explain (default 64)\n"
     "      --input-shape H,W         where the 2D file leaves them open (default 224,224)\n"
     TOOL_HEAD_USAGE
     "      --like FILE               fill the user's own 3D weights, and take shapes and\n"
@@ -42,6 +44,8 @@ static const char usage[] =
     "      --rename REGEX=REPL       what 2D parameters are called there; may be given again\n"
     "      --allow-missing PATTERN   parameters that may stay as they are in FILE; may be\n"
     "                                given again\n"
+    "      --explain                 write nothing; print what each layer gets, from which\n"
+    "                                rule, and which frames padding leaves clean\n"
     "  -h, --help                    this text\n";
 
 enum { TIME_AXIS = 2 };
@@ -52,7 +56,7 @@ struct arguments {
     struct tool_repeated sets;
     struct tool_like like;
     struct tool_head head;
-    bool help;
+    bool explain, help;
 };
 
 static bool is_one_of(const char *text, const char *first, const char *second, bool *is_second)
@@ -84,6 +88,7 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'd': arguments->dialect = value; return true;
     case 'r': arguments->recipe = value; return true;
     case 'e': return tool_add(&arguments->sets, value);
+    case 'x': arguments->explain = true; return true;
     case 'k': arguments->like.path = value; return true;
     case 'm': return tool_add(&arguments->like.renames, value);
     case 'a': return tool_add(&arguments->like.allowed, value);
@@ -133,6 +138,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "like", required_argument, NULL, 'k' },
         { "rename", required_argument, NULL, 'm' },
         { "allow-missing", required_argument, NULL, 'a' },
+        { "explain", no_argument, NULL, 'x' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -148,9 +154,14 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
             return I3D_OK;
         }
     }
-    if (argc - optind != 1 || !arguments->out)
+    if (argc - optind != 1 || !(arguments->out || arguments->explain))
         return tool_usage("inflate", "one input and -o OUT are needed");
-    if (arguments->inflate.frames && arguments->inflate.temporal_padding != I3D_PAD_EDGE)
+    if (arguments->explain && (arguments->out || arguments->like.path || arguments->dialect
+                               || arguments->inflate.temporal_padding == I3D_PAD_EDGE))
+        return tool_usage("inflate", "--explain writes nothing, and is about zero padding and a "
+                                     "recipe");
+    if (arguments->inflate.frames && arguments->inflate.temporal_padding != I3D_PAD_EDGE
+        && !arguments->explain)
         return tool_usage("inflate", "--frames belongs to --temporal-padding edge; with zero "
                                      "padding the clip length stays open");
     if (!arguments->like.path
@@ -262,6 +273,43 @@ static bool keeps_names(const struct arguments *arguments, const struct i3d_mode
             && strcmp(format->name, "hdf5"));
 }
 
+/* The table, of weights too where no architecture is known. */
+static enum i3d_status explain(struct arguments *arguments, struct i3d_error *error)
+{
+    enum { USUAL_FRAMES = 64 };
+    struct i3d_model *flat = NULL, *bound = NULL, *inflated = NULL;
+    struct i3d_recipe *recipe = NULL;
+    struct i3d_explanation explanation = { 0 };
+    int64_t frames = arguments->inflate.frames ? arguments->inflate.frames : USUAL_FRAMES;
+    enum i3d_status status = choose_recipe(arguments, NULL, &recipe, error);
+    if (!status)
+        status = i3d_read_model(arguments->in, &flat, error);
+    bool has_graph = !status
+        && (flat->node_count || !i3d_zoo_bind(flat, NULL, &bound, NULL));
+    const struct i3d_model *network = bound ? bound : flat;
+    if (!status)
+        status = choose_recipe(arguments, network, &recipe, error);
+    arguments->inflate.rules = recipe;
+    if (!status) {
+        status = inflate_model(arguments, network, !has_graph, &inflated, error);
+        if (!status)
+            status = has_graph
+                ? i3d_explain_graph(network, inflated, &arguments->inflate, frames, &explanation,
+                                    error)
+                : i3d_explain_weights(network, inflated, &arguments->inflate, &explanation, error);
+        if (status)
+            i3d_error_file(error, arguments->in);
+    }
+    if (!status)
+        tool_print_explanation(&explanation, recipe, frames);
+    i3d_explanation_free(&explanation);
+    i3d_recipe_free(recipe);
+    i3d_model_free(flat);
+    i3d_model_free(bound);
+    i3d_model_free(inflated);
+    return status;
+}
+
 static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_error *error)
 {
     const struct i3d_format *format;
@@ -314,5 +362,7 @@ int cmd_inflate(int argc, char **argv)
     if (arguments.help)
         return tool_help(usage);
     struct i3d_error error;
-    return inflate_file(&arguments, &error) ? tool_fail(&error) : tool_finish(I3D_OK);
+    enum i3d_status status =
+        arguments.explain ? explain(&arguments, &error) : inflate_file(&arguments, &error);
+    return status ? tool_fail(&error) : tool_finish(I3D_OK);
 }
