@@ -3,13 +3,16 @@
 #include "tools/explanation.h"
 #include "tools/head.h"
 #include "tools/likeness.h"
+#include "tools/pair.h"
 
 #include "converters/inflate.h"
 #include "formats/input.h"
 #include "model/digest.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char usage[] =
     "Usage: i3dconv inflate IN -o OUT [OPTION]...\n"
@@ -29,6 +32,7 @@ static const char usage[] =
     "                                the recipe; may be given again\n"
     "      --init repeat|center      spread kernels over their frames, or put them in the\n"
     "                                middle one (default repeat)\n"
+    "      --two-stream FOLDER       both streams and a file that names them, for run\n"
     "      --stream rgb|flow         flow: 2 input channels (default rgb)\n"
     "      --in-channels N           another number of input channels\n"
     "      --channel-init scaled-mean|mean|cycle\n"
@@ -52,7 +56,7 @@ enum { TIME_AXIS = 2 };
 
 struct arguments {
     struct i3d_inflate_options inflate;
-    const char *out, *to, *dialect, *in, *recipe;
+    const char *out, *folder, *to, *dialect, *in, *recipe;
     struct tool_repeated sets;
     struct tool_like like;
     struct tool_head head;
@@ -89,6 +93,7 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'r': arguments->recipe = value; return true;
     case 'e': return tool_add(&arguments->sets, value);
     case 'x': arguments->explain = true; return true;
+    case 'w': arguments->folder = value; return true;
     case 'k': arguments->like.path = value; return true;
     case 'm': return tool_add(&arguments->like.renames, value);
     case 'a': return tool_add(&arguments->like.allowed, value);
@@ -138,6 +143,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "like", required_argument, NULL, 'k' },
         { "rename", required_argument, NULL, 'm' },
         { "allow-missing", required_argument, NULL, 'a' },
+        { "two-stream", required_argument, NULL, 'w' },
         { "explain", no_argument, NULL, 'x' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -154,8 +160,12 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
             return I3D_OK;
         }
     }
-    if (argc - optind != 1 || !(arguments->out || arguments->explain))
+    if (argc - optind != 1 || !(arguments->out || arguments->folder || arguments->explain))
         return tool_usage("inflate", "one input and -o OUT are needed");
+    if (arguments->folder && (arguments->out || arguments->like.path || arguments->explain
+                              || arguments->inflate.stream || arguments->inflate.in_channels))
+        return tool_usage("inflate", "--two-stream takes the place of -o, and goes with neither "
+                                     "--stream, --in-channels, --like nor --explain");
     if (arguments->explain && (arguments->out || arguments->like.path || arguments->dialect
                                || arguments->inflate.temporal_padding == I3D_PAD_EDGE))
         return tool_usage("inflate", "--explain writes nothing, and is about zero padding and a "
@@ -310,42 +320,93 @@ static enum i3d_status explain(struct arguments *arguments, struct i3d_error *er
     return status;
 }
 
-static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_error *error)
-{
+/* What an inflation is made of. */
+struct job {
+    struct arguments *arguments;
+    const struct i3d_model *network;
     const struct i3d_format *format;
     const struct i3d_dialect *dialect;
+    const char *digest;
+    bool weights_only;
+};
+
+/* Inflates and writes to path; *inflated is the caller's, also after failure. */
+static enum i3d_status write_inflated(const struct job *job, const char *path,
+                                      struct i3d_model **inflated, struct i3d_error *error)
+{
+    const struct arguments *arguments = job->arguments;
+    enum i3d_status status =
+        inflate_model(arguments, job->network, job->weights_only, inflated, error);
+    if (!status && tool_head_wanted(&arguments->head))
+        status = tool_head_apply(&arguments->head, inflated, error);
+    if (status)
+        return i3d_error_file(error, arguments->in);
+    if (!i3d_set_metadata(*inflated, "i3dconv.source_sha256", job->digest))
+        return i3d_fail_memory(error);
+    return job->weights_only ? i3d_write_model(*inflated, path, job->format, error)
+                             : tool_write(*inflated, path, job->format, job->dialect, error);
+}
+
+/* Both streams into a folder, then the file that names them. */
+static enum i3d_status write_streams(const struct job *job, struct i3d_error *error)
+{
+    static const enum i3d_stream streams[] = { I3D_RGB, I3D_FLOW };
+    static const char *const stems[] = { "rgb", "flow" };
+    const char *folder = job->arguments->folder, *suffix = job->format->suffixes;
+    struct i3d_model *inflated[2] = { NULL, NULL };
+    char names[2][32];
+    enum i3d_status status = I3D_OK;
+    if (mkdir(folder, 0777) && errno != EEXIST) {
+        i3d_fail_errno(error, "cannot make the folder");
+        return i3d_error_file(error, folder);
+    }
+    for (int s = 0; s < 2 && !status; s++) {
+        char *path;
+        snprintf(names[s], sizeof names[s], "%s%.*s", stems[s], (int)strcspn(suffix, " "),
+                 suffix);
+        job->arguments->inflate.stream = streams[s];
+        if (asprintf(&path, "%s/%s", folder, names[s]) < 0)
+            return i3d_fail_memory(error);
+        status = write_inflated(job, path, &inflated[s], error);
+        free(path);
+    }
+    if (!status)
+        status = tool_write_pair(folder, names[0], names[1], inflated[0], error);
+    i3d_model_free(inflated[0]);
+    i3d_model_free(inflated[1]);
+    return status;
+}
+
+static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_error *error)
+{
     struct i3d_model *flat = NULL, *bound = NULL, *inflated = NULL;
     struct i3d_recipe *recipe = NULL;
     char digest[I3D_DIGEST_SIZE];
-    enum i3d_status status = tool_format(arguments->out, arguments->to, &format, error);
+    struct job job = { .arguments = arguments, .digest = digest };
+    enum i3d_status status = arguments->folder && !arguments->to
+        ? tool_format("", "onnx", &job.format, error)
+        : tool_format(arguments->out, arguments->to, &job.format, error);
     if (!status)
-        status = tool_dialect(arguments->dialect, &dialect, error);
+        status = tool_dialect(arguments->dialect, &job.dialect, error);
     if (!status)
-        status = check_padding(arguments, dialect, format, error);
+        status = check_padding(arguments, job.dialect, job.format, error);
     if (!status)
         status = choose_recipe(arguments, NULL, &recipe, error);
     if (!status)
         status = i3d_read_model_digest(arguments->in, &flat, digest, error);
-    bool weights_only = !status && keeps_names(arguments, flat, format);
-    if (!status && !weights_only && !flat->node_count)
+    job.weights_only = !status && keeps_names(arguments, flat, job.format);
+    if (!status && !job.weights_only && !flat->node_count) {
         status = i3d_zoo_bind(flat, NULL, &bound, error);
-    const struct i3d_model *network = bound ? bound : flat;
-    bool read = !status;
-    if (read)
-        status = choose_recipe(arguments, network, &recipe, error);
-    bool chosen = !status;
+        if (status)
+            i3d_error_file(error, arguments->in);
+    }
+    job.network = bound ? bound : flat;
+    if (!status)
+        status = choose_recipe(arguments, job.network, &recipe, error);
     arguments->inflate.rules = recipe;
     if (!status)
-        status = inflate_model(arguments, network, weights_only, &inflated, error);
-    if (!status && tool_head_wanted(&arguments->head))
-        status = tool_head_apply(&arguments->head, &inflated, error);
-    if (status && flat && (chosen || !read)) /* what an option says is no fault of the file */
-        i3d_error_file(error, arguments->in);
-    if (!status && !i3d_set_metadata(inflated, "i3dconv.source_sha256", digest))
-        status = i3d_fail_memory(error);
-    if (!status)
-        status = weights_only ? i3d_write_model(inflated, arguments->out, format, error)
-                              : tool_write(inflated, arguments->out, format, dialect, error);
+        status = arguments->folder ? write_streams(&job, error)
+                                   : write_inflated(&job, arguments->out, &inflated, error);
     i3d_recipe_free(recipe);
     i3d_model_free(flat);
     i3d_model_free(bound);

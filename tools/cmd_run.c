@@ -1,6 +1,7 @@
 #include "tools/tool.h"
 
 #include "tools/arrays.h"
+#include "tools/pair.h"
 #include "tools/profile_view.h"
 
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 static const char usage[] =
     "Usage: i3dconv run MODEL INPUT... [OPTION]...\n"
     "       i3dconv run RGB FLOW --rgb INPUT --flow INPUT [OPTION]...\n"
+    "       i3dconv run PAIR.json --rgb INPUT --flow INPUT [OPTION]...\n"
     "\n"
     "Runs a network on arrays (.npy), or two streams and the sum of their logits.\n"
     "\n"
@@ -27,7 +29,7 @@ static const char usage[] =
 struct arguments {
     const char *out, *value, *layout, *labels;
     char *rgb, *flow;
-    const char *models[2];
+    const char *models[2]; /* the second null: the first names both */
     char *const *inputs[2]; /* input_count of each stream */
     size_t input_count;
     struct i3d_run_options run;
@@ -71,12 +73,13 @@ static int settle_files(int argc, char **argv, struct arguments *arguments)
 {
     bool two = arguments->rgb || arguments->flow;
     int operands = argc - optind;
-    if (two ? operands != 2 || !arguments->rgb || !arguments->flow : operands < 2)
+    bool pair = two && operands == 1 && tool_is_pair(argv[optind]);
+    if (two ? operands + pair != 2 || !arguments->rgb || !arguments->flow : operands < 2)
         return tool_usage("run", "a model and an input, or two models, --rgb and --flow, are "
                                  "needed");
     arguments->streams = two ? 2 : 1;
     arguments->models[0] = argv[optind];
-    arguments->models[1] = two ? argv[optind + 1] : NULL;
+    arguments->models[1] = two && !pair ? argv[optind + 1] : NULL;
     arguments->inputs[0] = two ? &arguments->rgb : &argv[optind + 1];
     arguments->inputs[1] = &arguments->flow;
     arguments->input_count = two ? 1 : (size_t)operands - 1;
@@ -245,7 +248,7 @@ static enum i3d_status print_stream(const struct arguments *arguments, const cha
     return I3D_OK;
 }
 
-static enum i3d_status run(const struct arguments *arguments, struct i3d_error *error)
+static enum i3d_status run_all(const struct arguments *arguments, struct i3d_error *error)
 {
     static const char *const titles[] = { "rgb", "flow" };
     struct i3d_array results[2] = { 0 };
@@ -272,6 +275,23 @@ static enum i3d_status run(const struct arguments *arguments, struct i3d_error *
     array_free_labels(labels, label_count);
     for (int s = 0; s < 2; s++)
         i3d_array_free(&results[s]);
+    return status;
+}
+
+static enum i3d_status run(const struct arguments *arguments, struct i3d_error *error)
+{
+    struct arguments both = *arguments;
+    char *rgb, *flow;
+    if (arguments->streams < 2 || arguments->models[1])
+        return run_all(arguments, error);
+    enum i3d_status status = tool_read_pair(arguments->models[0], &rgb, &flow, error);
+    if (status)
+        return status;
+    both.models[0] = rgb;
+    both.models[1] = flow;
+    status = run_all(&both, error);
+    free(rgb);
+    free(flow);
     return status;
 }
 

@@ -21,6 +21,14 @@ run 'i3dconv inflate net.h5 -o rgb.onnx && i3dconv inflate net.h5 --stream flow 
 run 'i3dconv run rgb.onnx clip.npy --layout THWC --top 1 --labels labels'
 run 'i3dconv run rgb.onnx flow.onnx --rgb clip.npy --flow flow.npy --layout THWC --top 1'
 
+run 'i3dconv inflate net.h5 --two-stream pair && ls pair && cmp pair/rgb.onnx rgb.onnx && cmp pair/flow.onnx flow.onnx'
+run 'sed "s/$(sha256sum <net.h5 | cut -c1-64)/that of net.h5/" pair/two_stream.json'
+run 'i3dconv run pair/two_stream.json --rgb clip.npy --flow flow.npy --layout THWC --top 1'
+echo '{"two_stream": 1, "rgb": "../rgb.onnx", "flow": "flow.onnx"}' >pair/bad.json
+run 'i3dconv run pair/bad.json --rgb clip.npy --flow flow.npy'
+run 'i3dconv inflate net.h5 --two-stream labels'
+run 'i3dconv inflate net.h5 --two-stream pair --stream flow'
+
 run 'i3dconv run net.h5'
 run 'i3dconv run net.h5 last.npy'
 run 'i3dconv run net.h5 image.npy --layout NCHX'
