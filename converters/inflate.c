@@ -526,6 +526,19 @@ static enum i3d_status inflate_flat(struct i3d_model *flat,
     return status;
 }
 
+/* Gives a 2D graph another image size; what it says of its values no longer holds. */
+static void resize_image(struct i3d_model *flat, int64_t height, int64_t width)
+{
+    if (flat->input_count != 1 || flat->inputs[0].rank != 4)
+        return;
+    flat->inputs[0].dims[2] = (struct i3d_dim){ height, NULL };
+    flat->inputs[0].dims[3] = (struct i3d_dim){ width, NULL };
+    flat->value_count = 0;
+    for (size_t i = 0; i < flat->output_count; i++)
+        for (int k = 2; k < flat->outputs[i].rank; k++)
+            flat->outputs[i].dims[k] = (struct i3d_dim){ -1, NULL };
+}
+
 enum i3d_status i3d_inflate(const struct i3d_model *model,
                             const struct i3d_inflate_options *options,
                             struct i3d_model **inflated, struct i3d_error *error)
@@ -550,6 +563,8 @@ enum i3d_status i3d_inflate(const struct i3d_model *model,
         i3d_recipe_free(builtin);
         return status;
     }
+    if (filled.resize)
+        resize_image(flat, filled.height, filled.width);
     const struct i3d_recipe *recipe = builtin ? builtin : options->rules;
     struct i3d_model *to = i3d_model_new();
     status = to ? i3d_resolve_constants(flat, error) : i3d_fail_memory(error);

@@ -16,6 +16,7 @@ struct i3d_inflate_options {
     enum i3d_channel_init channel_init; /* of the first kernel, where channels differ */
     int64_t frames;           /* clip size: fixes T for edge padding; 0: 64 */
     int64_t height, width;    /* where the 2D graph leaves them open; 0: 224 */
+    bool resize;              /* height and width hold even where the 2D graph has others */
     enum i3d_temporal_padding temporal_padding;
 };
 

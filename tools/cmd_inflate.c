@@ -42,6 +42,8 @@ static const char usage[] =
     "                                for clips of --frames (default zero)\n"
     "      --frames T                clip length for edge padding and --explain (default 64)\n"
     "      --input-shape H,W         where the 2D file leaves them open (default 224,224)\n"
+    "      --input-shape N,C,T,H,W   the volume or clip to make it for: C channels, T frames\n"
+    "                                and another image size than the 2D file's\n"
     TOOL_HEAD_USAGE
     "      --like FILE               fill the user's own 3D weights, and take shapes and\n"
     "                                temporal kernels from them\n"
@@ -60,6 +62,7 @@ struct arguments {
     struct tool_repeated sets;
     struct tool_like like;
     struct tool_head head;
+    int64_t volume_channels, volume_frames; /* of --input-shape; 0: not given */
     bool explain, help;
 };
 
@@ -78,6 +81,22 @@ static bool read_channel_init(const char *text, enum i3d_channel_init *init)
             return true;
         }
     return false;
+}
+
+/* "H,W", "N,C,H,W", or for volumes and clips "N,C,T,H,W", whose channels and image size
+ * the network then takes. */
+static bool read_input_shape(const char *value, struct arguments *arguments)
+{
+    struct i3d_inflate_options *inflate = &arguments->inflate;
+    int64_t sizes[5];
+    if (tool_sizes(value, sizes, 5) != 5)
+        return tool_image_size(value, &inflate->height, &inflate->width);
+    arguments->volume_channels = sizes[1];
+    arguments->volume_frames = sizes[2];
+    inflate->height = sizes[3];
+    inflate->width = sizes[4];
+    inflate->resize = true;
+    return sizes[1] <= 4096;
 }
 
 /* One option that takes a value; false if the value is wrong. */
@@ -119,7 +138,7 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'f':
         inflate->frames = tool_number(value, 1, 1 << 20, &number) ? number : 0;
         return inflate->frames;
-    case 'i': return tool_image_size(value, &inflate->height, &inflate->width);
+    case 'i': return read_input_shape(value, arguments);
     default: return tool_head_option(option, value, &arguments->head);
     }
 }
@@ -174,6 +193,12 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         && !arguments->explain)
         return tool_usage("inflate", "--frames belongs to --temporal-padding edge; with zero "
                                      "padding the clip length stays open");
+    if (arguments->volume_channels && arguments->inflate.in_channels)
+        return tool_usage("inflate", "--in-channels and --input-shape both tell the channels");
+    if (arguments->volume_channels)
+        arguments->inflate.in_channels = arguments->volume_channels;
+    if (arguments->volume_frames && !arguments->inflate.frames)
+        arguments->inflate.frames = arguments->volume_frames;
     if (!arguments->like.path
         && (arguments->like.renames.count || arguments->like.allowed.count))
         return tool_usage("inflate", "--rename and --allow-missing belong to --like");

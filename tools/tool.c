@@ -73,25 +73,31 @@ bool tool_fraction(const char *text, double *number)
     return end != text && !*end && !errno && isfinite(*number) && *number >= 0;
 }
 
-bool tool_image_size(const char *text, int64_t *height, int64_t *width)
+int tool_sizes(const char *text, int64_t *sizes, int most)
 {
-    long long sizes[4];
     int count = 0;
     for (const char *at = text;; at++) {
         char *end;
         errno = 0;
-        if (count == 4)
-            return false;
+        if (count == most)
+            return 0;
         sizes[count] = strtoll(at, &end, 10);
         if (end == at || errno || sizes[count] < 1 || sizes[count] > 1 << 20)
-            return false;
+            return 0;
         count++;
         at = end;
         if (!*at)
             break;
         if (*at != ',')
-            return false;
+            return 0;
     }
+    return count;
+}
+
+bool tool_image_size(const char *text, int64_t *height, int64_t *width)
+{
+    int64_t sizes[4];
+    int count = tool_sizes(text, sizes, 4);
     if (count != 2 && count != 4)
         return false;
     *height = sizes[count - 2];

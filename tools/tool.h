@@ -37,6 +37,9 @@ bool tool_number(const char *text, long long low, long long high, long long *num
 /* A finite, non-negative decimal fraction. */
 bool tool_fraction(const char *text, double *number);
 
+/* Numbers of at least 1 with commas between; how many, or 0 if it is no such list of at
+ * most so many. */
+int tool_sizes(const char *text, int64_t *sizes, int most);
 /* "H,W" or "N,C,H,W": the image size that --input-shape gives. */
 bool tool_image_size(const char *text, int64_t *height, int64_t *width);
 

@@ -6,4 +6,8 @@ run 'i3dconv inflate net.pt --recipe mmaction2-i3d --set "layer1.0.conv2=5" --ex
 run 'i3dconv inflate net.pt --like net.pt --explain'
 run 'i3dconv inflate in.h5 --explain -o out.onnx'
 run 'i3dconv inflate in.h5 --explain --frames 4'
+run 'i3dconv inflate net.pt --recipe isotropic --input-shape 1,1,96,96,96 -o volume.onnx'
+run 'i3dconv inspect volume.onnx | grep -e ^input -e ^output -e ^conv1.weight'
+run 'i3dconv inflate net.pt --input-shape 1,1,96,96,96 --in-channels 2 -o no.onnx'
+run 'i3dconv inflate net.pt --input-shape 96,96,96 -o no.onnx'
 run 'ls -A'
