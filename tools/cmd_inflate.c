@@ -6,6 +6,7 @@
 #include "tools/pair.h"
 
 #include "converters/inflate.h"
+#include "converters/layout.h"
 #include "formats/input.h"
 #include "model/digest.h"
 
@@ -50,11 +51,11 @@ static const char usage[] =
     "      --rename REGEX=REPL       what 2D parameters are called there; may be given again\n"
     "      --allow-missing PATTERN   parameters that may stay as they are in FILE; may be\n"
     "                                given again\n"
+    "      --layout NCDHW|NCHWD|...  order of the axes of input, outputs and kernels, where D\n"
+    "                                is the new one (default NCDHW)\n"
     "      --explain                 write nothing; print what each layer gets, from which\n"
     "                                rule, and which frames padding leaves clean\n"
     "  -h, --help                    this text\n";
-
-enum { TIME_AXIS = 2 };
 
 struct arguments {
     struct i3d_inflate_options inflate;
@@ -62,6 +63,8 @@ struct arguments {
     struct tool_repeated sets;
     struct tool_like like;
     struct tool_head head;
+    const char *layout; /* null: NCDHW */
+    int axes[3];        /* of D, H and W in it */
     int64_t volume_channels, volume_frames; /* of --input-shape; 0: not given */
     bool explain, help;
 };
@@ -111,6 +114,9 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'd': arguments->dialect = value; return true;
     case 'r': arguments->recipe = value; return true;
     case 'e': return tool_add(&arguments->sets, value);
+    case 'y':
+        arguments->layout = value;
+        return i3d_parse_layout(value, arguments->axes);
     case 'x': arguments->explain = true; return true;
     case 'w': arguments->folder = value; return true;
     case 'k': arguments->like.path = value; return true;
@@ -162,6 +168,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "like", required_argument, NULL, 'k' },
         { "rename", required_argument, NULL, 'm' },
         { "allow-missing", required_argument, NULL, 'a' },
+        { "layout", required_argument, NULL, 'y' },
         { "two-stream", required_argument, NULL, 'w' },
         { "explain", no_argument, NULL, 'x' },
         { "help", no_argument, NULL, 'h' },
@@ -186,7 +193,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         return tool_usage("inflate", "--two-stream takes the place of -o, and goes with neither "
                                      "--stream, --in-channels, --like nor --explain");
     if (arguments->explain && (arguments->out || arguments->like.path || arguments->dialect
-                               || arguments->inflate.temporal_padding == I3D_PAD_EDGE))
+                               || arguments->layout || arguments->inflate.temporal_padding == I3D_PAD_EDGE))
         return tool_usage("inflate", "--explain writes nothing, and is about zero padding and a "
                                      "recipe");
     if (arguments->inflate.frames && arguments->inflate.temporal_padding != I3D_PAD_EDGE
@@ -250,6 +257,15 @@ static enum i3d_status choose_recipe(const struct arguments *arguments,
     return status ? status : load_recipe(name, arguments, recipe, error);
 }
 
+/* Where a kernel's new axis stands. */
+static int kernel_axis(const struct arguments *arguments)
+{
+    for (int k = 0; arguments->layout && k < 3; k++)
+        if (arguments->axes[k] == 0)
+            return 2 + k;
+    return 2;
+}
+
 /* Fills the user's own 3D file; what is said of it goes where no model goes. */
 static enum i3d_status fill_like(const struct arguments *arguments, const struct i3d_model *flat,
                                  struct i3d_model **made, struct i3d_error *error)
@@ -261,8 +277,8 @@ static enum i3d_status fill_like(const struct arguments *arguments, const struct
     enum i3d_status status = i3d_read_model(like->path, &model, error);
     if (status)
         return status;
-    status = i3d_inflate_like(flat, model, &arguments->inflate, TIME_AXIS, &renaming, &likeness,
-                              made, error);
+    status = i3d_inflate_like(flat, model, &arguments->inflate, kernel_axis(arguments), &renaming,
+                              &likeness, made, error);
     if (!status) {
         status = tool_report_likeness(like, flat, model, &likeness,
                                       strcmp(arguments->out, "-") ? stdout : stderr, error);
@@ -283,7 +299,8 @@ static enum i3d_status inflate_model(const struct arguments *arguments,
     if (arguments->like.path)
         return fill_like(arguments, flat, inflated, error);
     return weights_only
-        ? i3d_inflate_weights(flat, &arguments->inflate, TIME_AXIS, inflated, error)
+        ? i3d_inflate_weights(flat, &arguments->inflate, kernel_axis(arguments), inflated,
+                              error)
         : i3d_inflate(flat, &arguments->inflate, inflated, error);
 }
 
@@ -345,6 +362,23 @@ static enum i3d_status explain(struct arguments *arguments, struct i3d_error *er
     return status;
 }
 
+/* The order of axes that was asked for. */
+static enum i3d_status turn_axes(const struct arguments *arguments, struct i3d_model **inflated,
+                                 struct i3d_error *error)
+{
+    struct i3d_model *turned;
+    size_t transposes;
+    enum i3d_status status =
+        i3d_change_layout(*inflated, arguments->axes, &turned, &transposes, error);
+    if (status)
+        return status;
+    i3d_model_free(*inflated);
+    *inflated = turned;
+    if (transposes)
+        tool_note("%zu Transpose nodes keep parts of the network in the order NCDHW", transposes);
+    return I3D_OK;
+}
+
 /* What an inflation is made of. */
 struct job {
     struct arguments *arguments;
@@ -364,9 +398,13 @@ static enum i3d_status write_inflated(const struct job *job, const char *path,
         inflate_model(arguments, job->network, job->weights_only, inflated, error);
     if (!status && tool_head_wanted(&arguments->head))
         status = tool_head_apply(&arguments->head, inflated, error);
+    if (!status && arguments->layout && !job->weights_only)
+        status = turn_axes(arguments, inflated, error);
     if (status)
         return i3d_error_file(error, arguments->in);
-    if (!i3d_set_metadata(*inflated, "i3dconv.source_sha256", job->digest))
+    if (!i3d_set_metadata(*inflated, "i3dconv.source_sha256", job->digest)
+        || (arguments->layout && !i3d_set_metadata(*inflated, "i3dconv.layout",
+                                                   arguments->layout)))
         return i3d_fail_memory(error);
     return job->weights_only ? i3d_write_model(*inflated, path, job->format, error)
                              : tool_write(*inflated, path, job->format, job->dialect, error);
@@ -425,6 +463,13 @@ static enum i3d_status inflate_file(struct arguments *arguments, struct i3d_erro
         if (status)
             i3d_error_file(error, arguments->in);
     }
+    if (!status && arguments->layout && !job.weights_only
+        && (job.dialect || !job.format->holds_graph))
+        status = i3d_fail(error, I3D_USAGE, "--layout is for graphs and for files that keep their "
+                                            "names, not for a codebase's own layout");
+    if (!status && arguments->layout && job.weights_only
+        && strchr(arguments->layout, 'W') < strchr(arguments->layout, 'H'))
+        status = i3d_fail(error, I3D_USAGE, "weights without a graph keep H ahead of W");
     job.network = bound ? bound : flat;
     if (!status)
         status = choose_recipe(arguments, job.network, &recipe, error);
