@@ -1,5 +1,6 @@
 #include "converters/cast.h"
 #include "converters/fold_norms.h"
+#include "converters/inflate.h"
 #include "tools/tool.h"
 
 #include <stdlib.h>
@@ -72,6 +73,8 @@ static enum i3d_status fold(struct i3d_model **model, const char *path, struct i
     size_t count, left;
     enum i3d_status status =
         (*model)->node_count ? I3D_OK : i3d_zoo_bind(*model, NULL, &bound, error);
+    if (!status)
+        status = i3d_resolve_constants(bound ? bound : *model, error);
     if (!status)
         status = i3d_fold_norms(bound ? bound : *model, &folded, &count, &left, error);
     i3d_model_free(bound);
