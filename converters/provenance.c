@@ -27,6 +27,11 @@ bool i3d_note_inflation(struct i3d_model *to, const struct i3d_recipe *recipe,
     bool good = i3d_set_metadata(to, "i3dconv.recipe", recipe->name)
         && i3d_set_metadata(to, "i3dconv.stream", options->stream == I3D_FLOW ? "flow" : "rgb")
         && i3d_set_metadata(to, "i3dconv.temporal_padding", padding);
+    if (options->in_channels) {
+        char channels[24];
+        snprintf(channels, sizeof channels, "%lld", (long long)options->in_channels);
+        good &= i3d_set_metadata(to, "i3dconv.in_channels", channels);
+    }
     if (options->init == I3D_INIT_CENTER)
         good &= i3d_set_metadata(to, "i3dconv.init", "center");
     if (options->channel_init != I3D_CHANNELS_SCALED_MEAN)

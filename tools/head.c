@@ -144,6 +144,21 @@ static enum i3d_status look_up_rows(const char *wanted_path, const char *labels_
     return status;
 }
 
+/* In the result's metadata: how its classifier came about. */
+static bool note(const struct tool_head *head, struct i3d_model *made)
+{
+    char text[256];
+    if (head->features)
+        snprintf(text, sizeof text, "features %.200s", head->features);
+    else if (head->rows)
+        snprintf(text, sizeof text, "rows %.200s", head->rows);
+    else if (head->init == I3D_CLASSIFIER_NORMAL)
+        snprintf(text, sizeof text, "%lld classes, normal, seed %lld", head->classes, head->seed);
+    else
+        snprintf(text, sizeof text, "%lld classes, zeros", head->classes);
+    return i3d_set_metadata(made, "i3dconv.head", text);
+}
+
 enum i3d_status tool_head_apply(const struct tool_head *head, struct i3d_model **model,
                                 struct i3d_error *error)
 {
@@ -167,5 +182,5 @@ enum i3d_status tool_head_apply(const struct tool_head *head, struct i3d_model *
         return status;
     i3d_model_free(*model);
     *model = made;
-    return I3D_OK;
+    return note(head, made) ? I3D_OK : i3d_fail_memory(error);
 }

@@ -51,11 +51,25 @@ def check(path, flat, name, recipe):
             f"{zero.deepest:40} {result}")
 
 
+def check_half(path, name):
+    """In float16, down from 3D again: 3 units in the last place."""
+    half, inflated, back = (path.with_name(f"{name}-{stage}.onnx")
+                            for stage in ("half", "half3d", "halfback"))
+    i3dconv("convert", path, "-o", half, "--dtype", "float16", quiet=True)
+    i3dconv("inflate", half, "-o", inflated, "--recipe", "isotropic", quiet=True)
+    i3dconv("deflate", inflated, "-o", back, "--like", half, quiet=True)
+    worst = expected_kernels.require_deflated(half, back, 3)
+    for file in (half, inflated, back):
+        file.unlink()
+    return f"{name:20} float16: {worst:.2f} units in the last place off after deflate"
+
+
 def check_family(work, name):
     """A network's lines of the table, and how many recipes failed."""
     lines, failed = [], 0
     path, image = families.make(work, name)
     flat = fixed_point.Flat(path, image)
+    lines.append(check_half(path, name))
     for recipe in RECIPES:
         try:
             lines.append(check(path, flat, name, recipe))
