@@ -22,9 +22,33 @@ const struct i3d_format i3d_formats[] = {
       .recognise = i3d_safetensors_recognise,
       .read = i3d_safetensors_read,
       .write = i3d_safetensors_write },
+    { .name = "keras-weights",
+      .title = "",
+      .suffixes = ".weights.h5",
+      .holds_graph = true,
+      .recognise = i3d_keras_weights_recognise,
+      .read = i3d_hdf5_read,
+      .write = i3d_keras_weights_write },
+    { .name = "keras",
+      .title = "Keras",
+      .suffixes = ".keras",
+      .holds_graph = true,
+      .needs_graph = true,
+      .recognise = i3d_keras_recognise,
+      .read = i3d_keras_read,
+      .write = i3d_keras_write },
+    { .name = "keras-h5",
+      .title = "",
+      .suffixes = "",
+      .holds_graph = true,
+      .needs_graph = true,
+      .recognise = i3d_keras_weights_recognise,
+      .read = i3d_hdf5_read,
+      .write = i3d_hdf5_write },
     { .name = "hdf5",
       .title = "HDF5",
       .suffixes = ".h5 .hdf5 .hdf",
+      .may_hold_graph = true,
       .recognise = i3d_hdf5_recognise,
       .read = i3d_hdf5_read,
       .write = i3d_hdf5_write },
@@ -96,8 +120,9 @@ static const char *list_formats(const char *(*part)(const struct i3d_format *for
     size_t used = 0;
     buffer[0] = 0;
     for (const struct i3d_format *format = i3d_formats; format->name && used < size; format++)
-        used += (size_t)snprintf(buffer + used, size - used, "%s%s",
-                                 format == i3d_formats ? "" : ", ", part(format));
+        if (*part(format))
+            used += (size_t)snprintf(buffer + used, size - used, "%s%s", used ? ", " : "",
+                                     part(format));
     return buffer;
 }
 

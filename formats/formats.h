@@ -11,10 +11,12 @@ struct i3d_output;
 
 struct i3d_format {
     const char *name;     /* "hdf5", as --to takes it */
-    const char *title;    /* "HDF5, Keras layout" */
+    const char *title;    /* "HDF5"; empty for a way to write what another format reads */
     const char *suffixes; /* ".h5 .hdf5": recognised on output */
     bool to_pipe;         /* can be written front to back */
     bool holds_graph;     /* a model's nodes can be written */
+    bool may_hold_graph; /* they can too, but a network that a dialect names is written as
+                            the dialect's weights unless the user chooses */
     bool needs_graph;     /* a model without nodes cannot be written */
     /* Whether a file of size bytes that starts with head is one of these. */
     bool (*recognise)(const unsigned char *head, size_t head_length, uint64_t size);

@@ -3,6 +3,8 @@
 #include "formats/hdf5_catalogue.h"
 #include "formats/hdf5_child.h"
 #include "formats/hdf5_layout.h"
+#include "formats/keras_file.h"
+#include "formats/keras_read.h"
 #include "formats/registry.h"
 
 #include "formats/output.h"
@@ -237,6 +239,8 @@ enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
         reader.cursor = (struct cursor){ .at = bytes, .end = bytes + answer.length };
         status = take_records(&reader, error);
     }
+    if (!status && reader.layers)
+        status = i3d_keras_read_config(model, error);
     json_decref(reader.layers);
     free(bytes);
     i3d_hdf5_release(reader.child); /* lives on if a tensor needs it */
@@ -297,11 +301,10 @@ static enum i3d_status fill_places(const struct i3d_model *model, struct i3d_hdf
     return status;
 }
 
-enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output *output,
-                               struct i3d_error *error)
+/* Weights alone, with the description of their network or without one. */
+static enum i3d_status write_weights(const struct i3d_model *weights, const char *config,
+                                     struct i3d_output *output, struct i3d_error *error)
 {
-    if (model->node_count)
-        return i3d_fail(error, I3D_UNSUPPORTED, "HDF5 holds weights; this model has a graph");
     if (!i3d_output_temporary(output) || i3d_output_is_pipe(output)) {
         i3d_fail(error, I3D_USAGE, "HDF5 cannot be written to a pipe");
         return i3d_error_hint(error, "safetensors and ONNX can");
@@ -312,14 +315,55 @@ enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output 
     snprintf(path, sizeof path, "/proc/self/fd/%d", i3d_output_descriptor(output));
     struct i3d_hdf5_layout layout;
     struct i3d_hdf5_child *child;
-    enum i3d_status status = i3d_hdf5_plan(model, path, &layout, error);
+    enum i3d_status status = i3d_hdf5_plan(weights, path, &layout, error);
     if (status)
         return status;
+    layout.config = config;
     status = i3d_hdf5_start(i3d_hdf5_create, &layout, 0, &child, error);
     if (!status) {
-        status = fill_places(model, child, output, error);
+        status = fill_places(weights, child, output, error);
         i3d_hdf5_release(child);
     }
     i3d_hdf5_free_plan(&layout);
+    return status;
+}
+
+enum i3d_status i3d_hdf5_write(const struct i3d_model *model, struct i3d_output *output,
+                               struct i3d_error *error)
+{
+    if (!model->node_count)
+        return write_weights(model, NULL, output, error);
+    struct i3d_model *weights;
+    char *config;
+    enum i3d_status status = i3d_keras_unbuild(model, I3D_KERAS_LEGACY, &weights, &config, error);
+    if (status)
+        return status;
+    status = write_weights(weights, config, output, error);
+    free(config);
+    i3d_model_free(weights);
+    return status;
+}
+
+bool i3d_keras_weights_recognise(const unsigned char *head, size_t head_length, uint64_t size)
+{
+    (void)head;
+    (void)head_length;
+    (void)size;
+    return false; /* it is HDF5 as any other */
+}
+
+enum i3d_status i3d_keras_weights_write(const struct i3d_model *model, struct i3d_output *output,
+                                        struct i3d_error *error)
+{
+    if (!model->node_count)
+        return write_weights(model, NULL, output, error);
+    struct i3d_model *weights;
+    char *config;
+    enum i3d_status status = i3d_keras_unbuild(model, I3D_KERAS_3, &weights, &config, error);
+    if (status)
+        return status;
+    status = write_weights(weights, NULL, output, error);
+    free(config);
+    i3d_model_free(weights);
     return status;
 }

@@ -101,22 +101,43 @@ static bool describe_layer(hid_t root, const struct i3d_hdf5_layout *layout, siz
     return good;
 }
 
+static bool describe_writer(hid_t object, const struct i3d_model *model)
+{
+    const char *version = i3d_metadata(model, "keras.keras_version");
+    const char *backend = i3d_metadata(model, "keras.backend");
+    return i3d_hdf5_write_string(object, "keras_version", version ? version : "2.15.0") >= 0
+        && i3d_hdf5_write_string(object, "backend", backend ? backend : "tensorflow") >= 0;
+}
+
 /* Loaders take a file without keras_version for one of Keras 1, whose kernels
  * they would turn around. */
 static bool describe_file(hid_t root, const struct i3d_hdf5_layout *layout)
 {
-    const char *version = i3d_metadata(layout->model, "keras.keras_version");
-    const char *backend = i3d_metadata(layout->model, "keras.backend");
     return i3d_hdf5_write_strings(root, "layer_names", (const char *const *)layout->layers,
                                   layout->layer_count) >= 0
-        && i3d_hdf5_write_string(root, "keras_version", version ? version : "2.15.0") >= 0
-        && i3d_hdf5_write_string(root, "backend", backend ? backend : "tensorflow") >= 0;
+        && describe_writer(root, layout->model);
+}
+
+/* The group of the weights: root, or one in it beside the description of the network. */
+static hid_t open_weights(hid_t file, const struct i3d_hdf5_layout *layout,
+                          const struct properties *properties)
+{
+    static const char group[] = "/model_weights";
+    hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+    if (!layout->config || root < 0)
+        return root;
+    bool good = i3d_hdf5_write_text(root, "model_config", layout->config) >= 0
+        && describe_writer(root, layout->model);
+    hid_t weights = good
+        ? H5Gcreate2(root, group, H5P_DEFAULT, properties->group, H5P_DEFAULT) : -1;
+    H5Gclose(root);
+    return weights;
 }
 
 static bool fill_file(hid_t file, const struct i3d_hdf5_layout *layout,
                       const struct properties *properties, int socket)
 {
-    hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+    hid_t root = open_weights(file, layout, properties);
     bool good = root >= 0;
     for (size_t i = 0; good && i < layout->model->tensor_count; i++) {
         struct i3d_hdf5_answer place = { .status = I3D_OK };

@@ -9,6 +9,8 @@
 struct i3d_hdf5_layout {
     const struct i3d_model *model;
     const char *path;
+    const char *config; /* Keras' model_config, with which the weights lie in a group
+                           model_weights; or null */
     /* Keras' layers in order, or null for a plain tree of datasets; malloc'ed. */
     char **layers;
     size_t layer_count;

@@ -160,3 +160,19 @@ herr_t i3d_hdf5_write_string(hid_t object, const char *name, const char *value)
     H5Tclose(type);
     return result;
 }
+
+herr_t i3d_hdf5_write_text(hid_t object, const char *name, const char *value)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    hid_t space = H5Screate(H5S_SCALAR);
+    herr_t result = -1;
+    if (H5Tset_size(type, H5T_VARIABLE) >= 0) {
+        hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+        result = attribute < 0 ? -1 : H5Awrite(attribute, type, &value);
+        if (attribute >= 0 && H5Aclose(attribute) < 0)
+            result = -1;
+    }
+    H5Sclose(space);
+    H5Tclose(type);
+    return result;
+}

@@ -21,5 +21,7 @@ void i3d_hdf5_free_strings(struct i3d_hdf5_strings *strings);
  * fails. */
 herr_t i3d_hdf5_write_strings(hid_t object, const char *name, const char *const *items,
                               size_t count);
+/* Writes one string of any length, as one that varies in length. */
+herr_t i3d_hdf5_write_text(hid_t object, const char *name, const char *value);
 /* Writes one string. */
 herr_t i3d_hdf5_write_string(hid_t object, const char *name, const char *value);

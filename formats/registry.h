@@ -39,3 +39,14 @@ enum i3d_status i3d_onnx_read(struct i3d_file *file, struct i3d_model *model,
                               struct i3d_error *error);
 enum i3d_status i3d_onnx_write(const struct i3d_model *model, struct i3d_output *output,
                                struct i3d_error *error);
+
+/* Keras 3's .keras; and the file of weights alone that goes with a network, which is read
+ * as HDF5. */
+bool i3d_keras_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_keras_read(struct i3d_file *file, struct i3d_model *model,
+                               struct i3d_error *error);
+enum i3d_status i3d_keras_write(const struct i3d_model *model, struct i3d_output *output,
+                                struct i3d_error *error);
+bool i3d_keras_weights_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_keras_weights_write(const struct i3d_model *model, struct i3d_output *output,
+                                        struct i3d_error *error);

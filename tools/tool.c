@@ -113,7 +113,7 @@ enum i3d_status tool_format(const char *out, const char *to, const struct i3d_fo
                                   : i3d_format_by_suffix(out);
     if (*format)
         return I3D_OK;
-    char names[128] = "";
+    char names[256] = "";
     for (const struct i3d_format *known = i3d_formats; known->name; known++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", known->name);
@@ -171,6 +171,9 @@ enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dial
         return I3D_OK;
     }
     status = i3d_zoo_bind(read, dialect, model, error);
+    const char *reason = i3d_metadata(read, "keras.no_graph");
+    if (status && reason)
+        status = i3d_fail(error, I3D_UNSUPPORTED, "its network is not handled: %s", reason);
     if (status)
         i3d_error_file(error, path);
     i3d_model_free(read);
@@ -190,6 +193,7 @@ enum i3d_status tool_name_anew(const struct i3d_model *model, const struct i3d_f
                                struct i3d_error *error)
 {
     bool names_anew = dialect || (model->node_count && !format->holds_graph);
+    bool is_asked = dialect;
     bool binds = !model->node_count && (names_anew || format->needs_graph);
     struct i3d_model *bound = NULL;
     enum i3d_status status = I3D_OK;
@@ -213,6 +217,8 @@ enum i3d_status tool_name_anew(const struct i3d_model *model, const struct i3d_f
     else
         status = changes ? i3d_zoo_unbind_nearly(model, dialect, changes, named, error)
                          : i3d_zoo_unbind(model, dialect, named, error);
+    if (status == I3D_UNSUPPORTED && !is_asked && format->may_hold_graph)
+        status = I3D_OK; /* as a graph, then */
     i3d_model_free(bound);
     return status;
 }

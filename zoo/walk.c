@@ -98,10 +98,16 @@ const struct i3d_node *i3d_walk_conv(struct i3d_walk *walk, const char *value, i
     return conv;
 }
 
-/* What turns logits into the output, or a C×1×1 map into features. */
+/* What turns a C×1×1 map into features. */
 static const char *const around_classifier[] = {
     "Softmax", "LogSoftmax", "Identity", "Dropout", "Squeeze", "Flatten", "Reshape",
     "ReduceMean", "Cast", NULL,
+};
+
+/* Keras' head takes the mean behind the classifier, even where only one position is left. */
+static const char *const behind_classifier[] = {
+    "Softmax", "LogSoftmax", "Identity", "Dropout", "Squeeze", "Flatten", "Reshape",
+    "ReduceMean", "Cast", "GlobalAveragePool", NULL,
 };
 
 static const char *const pools[] = { "GlobalAveragePool", "AveragePool", NULL };
@@ -109,7 +115,7 @@ static const char *const pools[] = { "GlobalAveragePool", "AveragePool", NULL };
 const char *i3d_walk_head(struct i3d_walk *walk, const char *value, size_t unit)
 {
     struct i3d_structure *found = walk->found;
-    value = i3d_walk_over(walk, value, around_classifier);
+    value = i3d_walk_over(walk, value, behind_classifier);
     const struct i3d_node *node = i3d_walk_maker(walk, value);
     if (node && i3d_is(node, "Conv")) {
         if (i3d_walk_kernel(walk, node) != 1)

@@ -5,8 +5,10 @@ PyTorch 1.13).
     make_seeds.py FOLDER
 """
 
+import json
 import pathlib
 import sys
+import zipfile
 
 import h5py
 import numpy
@@ -48,6 +50,42 @@ def hdf5_seeds(folder):
     keras_file(folder / "chunked_gzip.h5", variable_length, chunks=True, compression="gzip",
                shuffle=True, fletcher32=True)
     keras_file(folder / "newest_format.h5", variable_length, libver="latest")
+
+
+def described_layer(class_name, name, before, **config):
+    calls = [[[before, 0, 0, {}]]] if before else []
+    return {"class_name": class_name, "name": name, "config": {"name": name, **config},
+            "inbound_nodes": calls}
+
+
+DESCRIPTION = json.dumps({"class_name": "Functional", "config": {"name": "net", "layers": [
+    described_layer("InputLayer", "input", None, batch_shape=[None, 8, 8, 2]),
+    described_layer("Conv2D", "conv", "input", kernel_size=[3, 3], strides=[2, 2],
+                    padding="same", activation="relu6"),
+    described_layer("BatchNormalization", "norm", "conv", scale=False),
+    described_layer("MaxPooling2D", "pool", "norm", pool_size=[2, 2]),
+    described_layer("Reshape", "flat", "pool", target_shape=[2, 8]),
+    described_layer("Permute", "turn", "flat", dims=[2, 1]),
+    described_layer("Flatten", "all", "turn"),
+], "input_layers": [["input", 0, 0]], "output_layers": [["all", 0, 0]]}})
+
+
+def keras_seeds(folder):
+    keras_file(folder / "described.h5", variable_length, saved_model=True, libver="latest")
+    with h5py.File(folder / "described.h5", "r+") as file:
+        file.attrs["keras_version"] = "2.15.0"
+        file.attrs["model_config"] = DESCRIPTION
+    with h5py.File(folder / "weights", "w", libver="latest") as file:
+        for layer, key in (("conv", "conv2d"), ("norm", "batch_normalization")):
+            for k, values in enumerate(LAYERS[layer].values()):
+                file.create_dataset(f"layers/{key}/vars/{k}", data=values)
+    with zipfile.ZipFile(folder / "network.keras", "w") as archive:
+        for name, text in (("metadata.json", '{"keras_version": "3.0.0"}'),
+                           ("config.json", DESCRIPTION)):
+            archive.writestr(zipfile.ZipInfo(name), text)
+        archive.writestr(zipfile.ZipInfo("model.weights.h5"),
+                         (folder / "weights").read_bytes())
+    (folder / "weights").unlink()
 
 
 def typed(name, values):
@@ -99,6 +137,7 @@ def main(folder):
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
     hdf5_seeds(folder)
+    keras_seeds(folder)
     onnx_seeds(folder)
     archive_seeds(folder)
 
