@@ -24,7 +24,7 @@ static enum i3d_status cannot_spool(struct i3d_error *error)
     return i3d_error_hint(error, "TMPDIR can name a directory with more room");
 }
 
-static enum i3d_status create_spool(int *fd, struct i3d_error *error)
+enum i3d_status i3d_spool_open(int *fd, struct i3d_error *error)
 {
     char *name;
     if (asprintf(&name, "%s/i3dconv-XXXXXX", temporary_directory()) < 0)
@@ -37,16 +37,17 @@ static enum i3d_status create_spool(int *fd, struct i3d_error *error)
     return status;
 }
 
-static enum i3d_status write_all(int fd, const char *bytes, size_t length,
-                                 struct i3d_error *error)
+enum i3d_status i3d_spool_write(int fd, const void *bytes, size_t length,
+                                struct i3d_error *error)
 {
+    const char *at = bytes;
     while (length) {
-        ssize_t wrote = write(fd, bytes, length);
+        ssize_t wrote = write(fd, at, length);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote < 0)
             return cannot_spool(error);
-        bytes += wrote;
+        at += wrote;
         length -= (size_t)wrote;
     }
     return I3D_OK;
@@ -68,7 +69,7 @@ static enum i3d_status copy_all(int from, int to, const char *name, struct i3d_e
         }
         if (got <= 0)
             break;
-        status = write_all(to, buffer, (size_t)got, error);
+        status = i3d_spool_write(to, buffer, (size_t)got, error);
     }
     free(buffer);
     return status;
@@ -78,7 +79,7 @@ static enum i3d_status copy_all(int from, int to, const char *name, struct i3d_e
 static enum i3d_status spool(int *fd, const char *name, struct i3d_error *error)
 {
     int copy = -1;
-    enum i3d_status status = create_spool(&copy, error);
+    enum i3d_status status = i3d_spool_open(&copy, error);
     if (status)
         return status;
     status = copy_all(*fd, copy, name, error);

@@ -121,7 +121,7 @@ static int64_t count_of(const struct i3d_array *array)
     return count;
 }
 
-static size_t bytes_of(const struct i3d_array *array)
+size_t array_bytes(const struct i3d_array *array)
 {
     return (size_t)count_of(array) * i3d_dtype_size(array->dtype);
 }
@@ -130,8 +130,8 @@ enum i3d_status array_copy(const struct i3d_array *from, struct i3d_array *to,
                            struct i3d_error *error)
 {
     enum i3d_status status = i3d_array_new(from->dtype, from->rank, from->dims, to, error);
-    if (!status && bytes_of(from))
-        memcpy(to->data, from->data, bytes_of(from));
+    if (!status && array_bytes(from))
+        memcpy(to->data, from->data, array_bytes(from));
     return status;
 }
 
@@ -157,7 +157,7 @@ enum i3d_status array_write(const struct i3d_array *array, const char *path,
         status = tool_format(path, strcmp(path, "-") ? NULL : "npy", &format, error);
     if (!status)
         status = i3d_model_put_tensor(model, "array", array->dtype, array->rank, array->dims,
-                                      i3d_source_copy(array->data, bytes_of(array)), error);
+                                      i3d_source_copy(array->data, array_bytes(array)), error);
     if (!status)
         status = i3d_write_model(model, path, format, error);
     i3d_model_free(model);

@@ -16,6 +16,7 @@ enum i3d_status array_load_input(const char *path, const char *layout,
                                  const struct i3d_model *model, size_t k,
                                  struct i3d_array *array, struct i3d_error *error);
 
+size_t array_bytes(const struct i3d_array *array);
 enum i3d_status array_copy(const struct i3d_array *from, struct i3d_array *to,
                            struct i3d_error *error);
 /* Adds b to a. I3D_USAGE if their shapes differ. */

@@ -2,6 +2,7 @@
 
 #include "converters/recipe.h"
 #include "tools/arrays.h"
+#include "tools/verify_against.h"
 #include "tools/verify_page.h"
 #include "tools/verify_report.h"
 
@@ -9,6 +10,7 @@
 
 static const char usage[] =
     "Usage: i3dconv verify M2D M3D [OPTION]...\n"
+    "       i3dconv verify MODEL --against FILE | --dump FILE [OPTION]...\n"
     "\n"
     "Proves that the 3D network computes what the 2D one does: compares every kernel\n"
     "slice with the 2D kernel divided by N, then every layer's activations at every\n"
@@ -30,6 +32,9 @@ static const char usage[] =
     "      --tolerance X     largest error relative to the layer's largest activation\n"
     "                        (default 1e-5)\n"
     "      --engine NAME     direct (default), fast or reference: how convolutions are computed\n"
+    "      --against FILE    run the one MODEL on the input in FILE (.npz), and compare each of\n"
+    "                        its values with the tensor of that name, from another runtime\n"
+    "      --dump FILE       run the one MODEL and write its input and values (.npz)\n"
     "      --json            the report as JSON\n"
     "      --report FILE     write the report as one HTML page\n"
     "      --plot FILE       write errors and frames by layer as an SVG picture\n"
@@ -43,6 +48,7 @@ struct arguments {
     bool json, quiet, help;
     const char *flat, *inflated;
     const char *recipe, *page, *plot;
+    const char *reference, *dump;
     const char *video; /* of --motion, or null */
     const char *images[MOST_IMAGES];
     size_t image_count;
@@ -63,6 +69,8 @@ static bool read_option(int option, const char *value, struct arguments *argumen
         good = tool_number(value, 0, INT64_MAX, &number);
         proof->seed = (uint64_t)number;
         return good;
+    case 'g': arguments->reference = value; return true;
+    case 'D': arguments->dump = value; return true;
     case 'R': arguments->page = value; return true;
     case 'p': arguments->plot = value; return true;
     case 'r': arguments->recipe = value; return true;
@@ -96,6 +104,36 @@ static bool read_flag(int option, const char *value, struct arguments *arguments
     }
 }
 
+/* One network against a file, or two against each other. */
+static int settle_files(int argc, char **argv, struct arguments *arguments)
+{
+    const struct i3d_proof_options *proof = &arguments->proof;
+    bool proves = proof->audit_only || proof->deployed || proof->shortest || arguments->recipe
+        || arguments->page || arguments->plot;
+    arguments->flat = arguments->inflated = NULL;
+    if (arguments->reference || arguments->dump) {
+        if (arguments->reference && arguments->dump)
+            return tool_usage("verify", "--against and --dump are two runs");
+        if (argc - optind != 1)
+            return tool_usage("verify", "--against and --dump are for one model");
+        if (proves || (arguments->image_count != 0) + (arguments->video != NULL) > 1
+            || arguments->image_count > 1 || (proof->motion && !arguments->video))
+            return tool_usage("verify", "--against and --dump take one input and prove nothing "
+                                        "else");
+        arguments->inflated = argv[optind];
+        return I3D_OK;
+    }
+    if (argc - optind != 2)
+        return tool_usage("verify", "a 2D and a 3D model are needed");
+    arguments->flat = argv[optind];
+    arguments->inflated = argv[optind + 1];
+    if (!strcmp(arguments->flat, "-") && !strcmp(arguments->inflated, "-"))
+        return tool_usage("verify", "only one of the two can be standard input");
+    if (proof->audit_only && (proof->deployed || proof->motion || arguments->image_count))
+        return tool_usage("verify", "--audit runs nothing");
+    return I3D_OK;
+}
+
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
@@ -110,6 +148,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "seed", required_argument, NULL, 's' },
         { "tolerance", required_argument, NULL, 't' },
         { "engine", required_argument, NULL, 'e' },
+        { "against", required_argument, NULL, 'g' },
+        { "dump", required_argument, NULL, 'D' },
         { "json", no_argument, NULL, 'j' },
         { "report", required_argument, NULL, 'R' },
         { "plot", required_argument, NULL, 'p' },
@@ -127,18 +167,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         if (!read_option(option, optarg, arguments))
             return tool_usage("verify", "--%s does not take %s", options[place].name, optarg);
     }
-    if (arguments->help)
-        return I3D_OK;
-    if (argc - optind != 2)
-        return tool_usage("verify", "a 2D and a 3D model are needed");
-    arguments->flat = argv[optind];
-    arguments->inflated = argv[optind + 1];
-    if (!strcmp(arguments->flat, "-") && !strcmp(arguments->inflated, "-"))
-        return tool_usage("verify", "only one of the two can be standard input");
-    if (arguments->proof.audit_only
-        && (arguments->proof.deployed || arguments->proof.motion || arguments->image_count))
-        return tool_usage("verify", "--audit runs nothing");
-    return I3D_OK;
+    return arguments->help ? I3D_OK : settle_files(argc, argv, arguments);
 }
 
 static void print(const struct i3d_proof *proof, const struct arguments *arguments)
@@ -205,6 +234,19 @@ static enum i3d_status verify_files(const struct arguments *arguments, struct i3
     return status;
 }
 
+static enum i3d_status verify_one_file(const struct arguments *arguments, struct i3d_error *error)
+{
+    const struct verify_one one = {
+        .model = arguments->inflated,
+        .input = arguments->image_count ? arguments->images[0] : arguments->video,
+        .options = arguments->proof,
+        .json = arguments->json,
+        .quiet = arguments->quiet,
+    };
+    return arguments->dump ? verify_dump(&one, arguments->dump, error)
+                           : verify_against(&one, arguments->reference, error);
+}
+
 int cmd_verify(int argc, char **argv)
 {
     struct arguments arguments = { .proof = { .engine = I3D_ENGINE_DIRECT, .tolerance = -1 } };
@@ -214,6 +256,7 @@ int cmd_verify(int argc, char **argv)
     if (arguments.help)
         return tool_help(usage);
     struct i3d_error error;
-    enum i3d_status status = verify_files(&arguments, &error);
+    enum i3d_status status = arguments.flat ? verify_files(&arguments, &error)
+                                            : verify_one_file(&arguments, &error);
     return status > I3D_DIFFERS ? tool_fail(&error) : tool_finish(status);
 }

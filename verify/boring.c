@@ -78,6 +78,13 @@ static float normal(uint64_t seed, uint64_t counter)
     return (float)(sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v));
 }
 
+void i3d_normal_values(uint64_t seed, struct i3d_array *array)
+{
+    float *values = array->data;
+    for (int64_t i = 0; i < i3d_array_elements(array); i++)
+        values[i] = normal(seed, (uint64_t)i);
+}
+
 static enum i3d_status new_video(const struct i3d_boring *boring, struct i3d_array *video,
                                  struct i3d_error *error)
 {

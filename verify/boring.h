@@ -34,6 +34,9 @@ enum i3d_status i3d_boring_input(const struct i3d_boring *boring, struct i3d_arr
 enum i3d_status i3d_boring_repeat(const struct i3d_boring *boring, struct i3d_array *image,
                                   struct i3d_array *video, struct i3d_error *error);
 
+/* Fills a float32 array with standard normal values. */
+void i3d_normal_values(uint64_t seed, struct i3d_array *array);
+
 /* A video of standard normal values, every frame another one. With C' unlike C all
  * channels are the same. */
 enum i3d_status i3d_moving_input(const struct i3d_boring *boring, struct i3d_array *video,

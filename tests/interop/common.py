@@ -61,6 +61,19 @@ def i3dconv(*arguments, status=0, stdin=None, quiet=False):
     return done.stdout
 
 
+MEASURE = """import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+
+
+def peak_memory(*arguments):
+    """Bytes that a run of i3dconv is resident with at most. The process between is small: a
+    child of this one would inherit its peak."""
+    done = subprocess.run([sys.executable, "-S", "-c", MEASURE, I3DCONV, *map(str, arguments)],
+                          capture_output=True, check=True)
+    return int(done.stdout) * 1024
+
+
 def refusal(*arguments, status):
     """The one line in which i3dconv refuses something with that status."""
     done = subprocess.run([I3DCONV, *map(str, arguments)], capture_output=True)
