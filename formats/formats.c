@@ -22,6 +22,14 @@ const struct i3d_format i3d_formats[] = {
       .recognise = i3d_safetensors_recognise,
       .read = i3d_safetensors_read,
       .write = i3d_safetensors_write },
+    { .name = "safetensors-index",
+      .title = "",
+      .suffixes = ".safetensors.index.json",
+      .holds_graph = true,
+      .has_companions = true,
+      .recognise = i3d_safetensors_index_recognise,
+      .read = i3d_safetensors_index_read,
+      .write = i3d_safetensors_index_write },
     { .name = "keras-weights",
       .title = "",
       .suffixes = ".weights.h5",
@@ -80,6 +88,15 @@ const struct i3d_format i3d_formats[] = {
       .recognise = i3d_onnx_recognise,
       .read = i3d_onnx_read,
       .write = i3d_onnx_write },
+    { .name = "onnx-external",
+      .title = "",
+      .suffixes = "",
+      .holds_graph = true,
+      .needs_graph = true,
+      .has_companions = true,
+      .recognise = i3d_onnx_external_recognise,
+      .read = i3d_onnx_read,
+      .write = i3d_onnx_external_write },
     { 0 },
 };
 
@@ -221,6 +238,19 @@ static bool draws_from(const struct i3d_model *model, dev_t device, ino_t inode)
     return false;
 }
 
+/* An output that would replace what is still being read. */
+static enum i3d_status check_source(const struct i3d_model *model,
+                                    const struct i3d_output *output, struct i3d_error *error)
+{
+    dev_t device;
+    ino_t inode;
+    if (!i3d_output_identity(output, &device, &inode) || !draws_from(model, device, inode))
+        return I3D_OK;
+    i3d_fail(error, I3D_USAGE, "the output is the file that the model is read from");
+    i3d_error_hint(error, "write to another name, then move it");
+    return i3d_error_file(error, i3d_output_path(output));
+}
+
 static enum i3d_status choose_format(const char *path, const struct i3d_format **format,
                                      struct i3d_error *error)
 {
@@ -257,14 +287,12 @@ enum i3d_status i3d_write_model(const struct i3d_model *model, const char *path,
     if (status)
         return i3d_error_file(error, path);
 
-    dev_t device;
-    ino_t inode;
-    if (i3d_output_identity(output, &device, &inode) && draws_from(model, device, inode)) {
-        status = i3d_fail(error, I3D_USAGE, "the output is the file that the model is read from");
-        i3d_error_hint(error, "write to another name, then move it");
-    }
+    status = check_source(model, output, error);
     if (!status)
         status = format->write(model, output, error);
+    for (struct i3d_output *companion = i3d_output_next_companion(output); companion && !status;
+         companion = i3d_output_next_companion(companion))
+        status = check_source(model, companion, error);
     if (status)
         i3d_error_file(error, i3d_output_path(output));
     if (!status)

@@ -18,6 +18,7 @@ struct i3d_format {
     bool may_hold_graph; /* they can too, but a network that a dialect names is written as
                             the dialect's weights unless the user chooses */
     bool needs_graph;     /* a model without nodes cannot be written */
+    bool has_companions;  /* more than one file is written */
     /* Whether a file of size bytes that starts with head is one of these. */
     bool (*recognise)(const unsigned char *head, size_t head_length, uint64_t size);
     /* Fills an empty model (container and path are set by the caller). The

@@ -173,11 +173,15 @@ enum i3d_status i3d_onnx_read(struct i3d_file *file, struct i3d_model *model,
     struct i3d_wire wire;
     struct i3d_onnx_parts parts = { 0 };
     i3d_wire_init(&wire, file);
+    wire.companions = i3d_companions_new(model->path);
+    if (!wire.companions)
+        return i3d_fail_memory(error);
     enum i3d_status status = i3d_onnx_check_nesting(&wire, error);
     if (!status)
         status = i3d_onnx_split(&wire, I3D_ONNX_MODEL, 0, i3d_file_size(file), &parts, error);
     if (!status)
         status = read_parts(&wire, &parts, model, error);
     i3d_onnx_parts_free(&parts);
+    i3d_companions_free(wire.companions);
     return status;
 }

@@ -2,10 +2,9 @@
  * checked, and put what they read into the model's arena. */
 #pragma once
 
+#include "formats/onnx.pb-c.h"
 #include "formats/onnx_scan.h"
 #include "model/model.h"
-
-#include <protobuf-c/protobuf-c.h>
 
 /* The metadata key that says which axis of the inputs is time. */
 #define I3D_ONNX_TIME_AXIS "i3dconv.time_axis"
@@ -22,6 +21,11 @@ enum i3d_status i3d_onnx_read_tensor(struct i3d_wire *wire, struct i3d_arena *ar
                                      uint64_t begin, uint64_t end, struct i3d_tensor *tensor,
                                      bool *held, const char **type_name,
                                      struct i3d_error *error);
+
+/* The elements of a tensor, whose type and shape are read, that lie in another file. */
+enum i3d_status i3d_onnx_find_external(struct i3d_wire *wire, struct i3d_arena *arena,
+                                       const I3d__Onnx__TensorProto *proto,
+                                       struct i3d_tensor *tensor, struct i3d_error *error);
 
 /* A decoded string, copied; I3D_MALFORMED if it has a NUL inside. */
 enum i3d_status i3d_onnx_string(struct i3d_arena *arena, const ProtobufCBinaryData *from,

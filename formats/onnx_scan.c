@@ -83,6 +83,7 @@ static const struct rule rules[I3D_ONNX_MESSAGE_COUNT][LAST_FIELD + 1] = {
         [10] = { DOUBLES, SKIP, 0 },  /* double_data */
         [11] = { VARINTS, SKIP, 0 },  /* uint64_data */
         [12] = { BYTES, DECODE, 0 },  /* doc_string */
+        [13] = { MESSAGE, DECODE, I3D_ONNX_ENTRY }, /* external_data */
         [14] = { VARINT, DECODE, 0 }, /* data_location */
     },
     [I3D_ONNX_SPARSE_TENSOR] = {
@@ -150,6 +151,7 @@ static bool type_fits(enum kind kind, enum i3d_wire_type type)
 void i3d_wire_init(struct i3d_wire *wire, struct i3d_file *file)
 {
     wire->file = file;
+    wire->companions = NULL;
     wire->start = 0;
     wire->length = 0;
 }

@@ -6,7 +6,7 @@
  * against the message it stands in, and tensor data is stepped over. */
 #pragma once
 
-#include "model/source.h"
+#include "formats/companion.h"
 
 #include <stdbool.h>
 
@@ -15,6 +15,7 @@ enum { I3D_WIRE_WINDOW = 16 * 1024, I3D_WIRE_DEPTH = 64 };
 /* A file and the part of it that is in memory. */
 struct i3d_wire {
     struct i3d_file *file;
+    struct i3d_companions *companions; /* that tensors name; not owned */
     uint64_t start; /* file offset of window[0] */
     size_t length;
     unsigned char window[I3D_WIRE_WINDOW];

@@ -1,7 +1,5 @@
 #include "formats/onnx_read.h"
 
-#include "formats/onnx.pb-c.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -307,16 +305,14 @@ static const char *other_type_name(int32_t type)
     return "of a type of a later ONNX version";
 }
 
-static enum i3d_status read_decoded(struct i3d_wire *wire, uint64_t begin, uint64_t end,
+static enum i3d_status read_decoded(struct i3d_wire *wire, struct i3d_arena *arena,
+                                    uint64_t begin, uint64_t end,
                                     const I3d__Onnx__TensorProto *proto,
                                     struct i3d_tensor *tensor, bool *held,
                                     const char **type_name, struct i3d_error *error)
 {
     if (proto->data_type <= 0)
         return i3d_fail(error, I3D_MALFORMED, "it has no element type");
-    if (proto->data_location == LOCATION_EXTERNAL)
-        return i3d_fail(error, I3D_UNSUPPORTED,
-                        "its data lies in another file; external data is not supported");
     if (proto->has_segment)
         return i3d_fail(error, I3D_UNSUPPORTED,
                         "it is one segment of a larger tensor; segments are not supported");
@@ -328,6 +324,8 @@ static enum i3d_status read_decoded(struct i3d_wire *wire, uint64_t begin, uint6
     }
     tensor->dtype = typed->dtype;
     enum i3d_status status = read_shape(proto, tensor, error);
+    if (!status && proto->data_location == LOCATION_EXTERNAL)
+        return i3d_onnx_find_external(wire, arena, proto, tensor, error);
     return status ? status : find_source(wire, begin, end, typed, tensor, error);
 }
 
@@ -354,7 +352,7 @@ enum i3d_status i3d_onnx_read_tensor(struct i3d_wire *wire, struct i3d_arena *ar
     if (!status && proto->has_doc_string)
         status = i3d_onnx_string(arena, &proto->doc_string, &tensor->doc, error);
     if (!status)
-        status = read_decoded(wire, begin, end, proto, tensor, held, type_name, error);
+        status = read_decoded(wire, arena, begin, end, proto, tensor, held, type_name, error);
     if (status && *tensor->name) {
         /* The tensor tells the reader more than the byte it starts at. */
         if (error)

@@ -4,16 +4,32 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Protobuf messages, and so ONNX files without external data, stay below
  * 2 GiB (protobuf's documentation, "Total message size"). */
 enum { LARGEST_FILE = INT32_MAX };
 
+/* TensorProto.DataLocation */
+enum { LOCATION_EXTERNAL = 1 };
+
+/* Where the elements of the model's tensors lie if not in its file. What is smaller than a
+ * page stays in the file (shapes, mostly, which readers need at once); the rest begins at
+ * whole pages, so that it can be mapped (docs/ExternalData.md of the ONNX project). */
+enum { PAGE = 4096 };
+static const uint64_t inside = UINT64_MAX;
+struct external {
+    const struct i3d_model *model;
+    const char *location;
+    uint64_t *offsets; /* by tensor, or inside */
+};
+
 /* Writes, or only counts while output is null. After the first failure nothing
  * is written any more, and the caller looks at status once. */
 struct emitter {
     struct i3d_output *output;
+    const struct external *external; /* or null */
     uint64_t length;
     enum i3d_status status;
     struct i3d_error *error;
@@ -82,7 +98,7 @@ static void put_text(struct emitter *emitter, uint32_t number, const char *strin
 static void put_message(struct emitter *emitter, uint32_t number, body_function *body,
                         const void *subject)
 {
-    struct emitter counter = { .error = emitter->error };
+    struct emitter counter = { .external = emitter->external, .error = emitter->error };
     body(&counter, subject);
     put_tag(emitter, number, I3D_WIRE_LENGTH);
     put_varint(emitter, counter.length);
@@ -92,14 +108,50 @@ static void put_message(struct emitter *emitter, uint32_t number, body_function 
         emitter->length += counter.length;
 }
 
+static void put_pair(struct emitter *emitter, const void *subject)
+{
+    const struct i3d_pair *pair = subject;
+    put_string(emitter, 1, pair->key);
+    put_string(emitter, 2, pair->value);
+}
+
+/* The offset of the tensor's elements in the other file, or inside. */
+static uint64_t external_offset(const struct emitter *emitter, const struct i3d_tensor *tensor)
+{
+    const struct external *external = emitter->external;
+    if (!external || tensor < external->model->tensors
+        || tensor >= external->model->tensors + external->model->tensor_count)
+        return inside;
+    return external->offsets[tensor - external->model->tensors];
+}
+
+static void put_external(struct emitter *emitter, uint64_t offset, uint64_t length)
+{
+    char numbers[2][24];
+    snprintf(numbers[0], sizeof numbers[0], "%" PRIu64, offset);
+    snprintf(numbers[1], sizeof numbers[1], "%" PRIu64, length);
+    const struct i3d_pair pairs[] = { { "location", emitter->external->location },
+                                      { "offset", numbers[0] },
+                                      { "length", numbers[1] } };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        put_message(emitter, 13, put_pair, &pairs[i]);
+    put_int(emitter, 14, LOCATION_EXTERNAL);
+}
+
 static void put_tensor(struct emitter *emitter, const void *subject)
 {
     const struct i3d_tensor *tensor = subject;
     uint64_t length = i3d_source_length(tensor->source);
+    uint64_t offset = external_offset(emitter, tensor);
     for (int k = 0; k < tensor->rank; k++)
         put_int(emitter, 1, tensor->dims[k]);
     put_int(emitter, 2, tensor->dtype);
     put_text(emitter, 8, tensor->name);
+    if (offset != inside) {
+        put_text(emitter, 12, tensor->doc);
+        put_external(emitter, offset, length);
+        return;
+    }
     put_tag(emitter, 9, I3D_WIRE_LENGTH);
     put_varint(emitter, length);
     emitter->length += length;
@@ -266,13 +318,6 @@ static void put_opset(struct emitter *emitter, const void *subject)
     put_int(emitter, 2, opset->version);
 }
 
-static void put_pair(struct emitter *emitter, const void *subject)
-{
-    const struct i3d_pair *pair = subject;
-    put_string(emitter, 1, pair->key);
-    put_string(emitter, 2, pair->value);
-}
-
 static void put_model(struct emitter *emitter, const struct i3d_model *model)
 {
     put_int(emitter, 1, ir_version_of(model));
@@ -324,21 +369,107 @@ static enum i3d_status check_model(const struct i3d_model *model, struct i3d_err
     return status;
 }
 
+/* Lays the larger tensors' elements out one behind the other. */
+static enum i3d_status lay_out(struct external *external, struct i3d_error *error)
+{
+    const struct i3d_model *model = external->model;
+    uint64_t end = 0;
+    external->offsets = calloc(model->tensor_count + 1, sizeof *external->offsets);
+    if (!external->offsets)
+        return i3d_fail_memory(error);
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        uint64_t length = i3d_source_length(model->tensors[i].source);
+        external->offsets[i] = length < PAGE ? inside : end;
+        if (length >= PAGE && (__builtin_add_overflow(end, length, &end)
+                               || __builtin_add_overflow(end, -end % PAGE, &end)))
+            return i3d_fail(error, I3D_UNSUPPORTED, "the model is too large");
+    }
+    return I3D_OK;
+}
+
+static enum i3d_status write_elements(const struct external *external, struct i3d_output *output,
+                                      struct i3d_error *error)
+{
+    static const char zeros[PAGE];
+    uint64_t end = 0;
+    enum i3d_status status = I3D_OK;
+    for (size_t i = 0; i < external->model->tensor_count && !status; i++) {
+        const struct i3d_tensor *tensor = &external->model->tensors[i];
+        if (external->offsets[i] == inside)
+            continue;
+        status = i3d_output_write(output, zeros, (size_t)(external->offsets[i] - end), error);
+        if (!status)
+            status = i3d_source_stream(tensor->source, i3d_output_write, output, error);
+        if (status)
+            i3d_error_where(error, "tensor %s", tensor->name);
+        end = external->offsets[i] + i3d_source_length(tensor->source);
+    }
+    return status;
+}
+
+static enum i3d_status write_model(const struct i3d_model *model,
+                                   const struct external *external, struct i3d_output *output,
+                                   struct i3d_error *error)
+{
+    struct emitter counter = { .external = external, .error = error };
+    put_model(&counter, model);
+    if (counter.length > LARGEST_FILE)
+        return i3d_fail(error, I3D_UNSUPPORTED,
+                        "the model takes %" PRIu64 " bytes%s, and ONNX files stay below 2 GiB",
+                        counter.length, external ? " without its larger tensors" : "");
+    struct emitter emitter = { .output = output, .external = external, .error = error };
+    put_model(&emitter, model);
+    return emitter.status;
+}
+
+enum i3d_status i3d_onnx_external_write(const struct i3d_model *model,
+                                        struct i3d_output *output, struct i3d_error *error)
+{
+    enum i3d_status status = check_model(model, error);
+    if (status)
+        return status;
+    const char *path = i3d_output_path(output), *slash = strrchr(path, '/');
+    struct external external = { .model = model };
+    struct i3d_output *elements;
+    char *location;
+    if (asprintf(&location, "%s.data", slash ? slash + 1 : path) < 0)
+        return i3d_fail_memory(error);
+    external.location = location;
+    status = lay_out(&external, error);
+    if (!status)
+        status = i3d_output_open_companion(output, location, &elements, error);
+    if (!status)
+        status = write_elements(&external, elements, error);
+    if (!status)
+        status = write_model(model, &external, output, error);
+    free(external.offsets);
+    free(location);
+    return status;
+}
+
+bool i3d_onnx_external_recognise(const unsigned char *head, size_t head_length, uint64_t size)
+{
+    (void)head;
+    (void)head_length;
+    (void)size;
+    return false;
+}
+
 enum i3d_status i3d_onnx_write(const struct i3d_model *model, struct i3d_output *output,
                                struct i3d_error *error)
 {
     enum i3d_status status = check_model(model, error);
     if (status)
         return status;
-    struct emitter counter = { .error = error };
-    put_model(&counter, model);
-    if (counter.length > LARGEST_FILE) {
-        i3d_fail(error, I3D_UNSUPPORTED,
-                 "the model takes %" PRIu64 " bytes, and ONNX files stay below 2 GiB",
-                 counter.length);
-        return i3d_error_hint(error, "write safetensors, or convert to float16 first");
-    }
-    struct emitter emitter = { .output = output, .error = error };
-    put_model(&emitter, model);
-    return emitter.status;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < model->tensor_count; i++)
+        if (__builtin_add_overflow(bytes, i3d_source_length(model->tensors[i].source), &bytes))
+            return i3d_fail(error, I3D_UNSUPPORTED, "the model is too large");
+    if (bytes <= LARGEST_FILE)
+        return write_model(model, NULL, output, error);
+    if (!i3d_output_is_pipe(output))
+        return i3d_onnx_external_write(model, output, error);
+    i3d_fail(error, I3D_UNSUPPORTED, "the weights take %" PRIu64 " bytes, and what is over 2 GiB "
+             "goes to a second file in ONNX, which a pipe has not", bytes);
+    return i3d_error_hint(error, "write it to a file, or choose --to safetensors");
 }

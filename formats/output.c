@@ -25,6 +25,7 @@ struct i3d_output {
     ino_t inode;
     char *buffer;
     size_t used;
+    struct i3d_output *companions; /* or, of a companion, those opened before it */
     uint64_t unsent; /* bytes written since the disk was last told to begin */
 };
 
@@ -191,6 +192,31 @@ enum i3d_status i3d_output_open(const char *path, struct i3d_output **opened,
     return I3D_OK;
 }
 
+enum i3d_status i3d_output_open_companion(struct i3d_output *main, const char *name,
+                                          struct i3d_output **companion, struct i3d_error *error)
+{
+    char *path;
+    *companion = NULL;
+    if (i3d_output_is_pipe(main))
+        return i3d_fail(error, I3D_USAGE, "a second file cannot stand beside a pipe");
+    if (asprintf(&path, "%.*s%s", directory_length(main->path), main->path, name) < 0)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_output_open(path, companion, error);
+    if (status)
+        i3d_error_file(error, path);
+    free(path);
+    if (status)
+        return status;
+    (*companion)->companions = main->companions;
+    main->companions = *companion;
+    return I3D_OK;
+}
+
+struct i3d_output *i3d_output_next_companion(const struct i3d_output *output)
+{
+    return output->companions;
+}
+
 bool i3d_path_is_pipe(const char *path)
 {
     char *target = follow_links(path);
@@ -321,7 +347,8 @@ static bool sync_directory(const char *path)
     return synced;
 }
 
-enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *error)
+/* Has all of the output on the disk. */
+static enum i3d_status finish(struct i3d_output *output, struct i3d_error *error)
 {
     enum i3d_status status = flush(output, error);
     if (!status && output->temporary && !sync_descriptor(output->fd))
@@ -333,36 +360,52 @@ enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *e
         if (close(fd) && errno != EINTR)
             status = cannot_write(output->path, error);
     }
-    if (!status && output->temporary) {
-        if (rename(output->temporary, output->target)) {
-            status = cannot_write(output->path, error);
-        } else {
-            unlist(output);
-            free(output->temporary);
-            output->temporary = NULL;
-            if (!sync_directory(output->target))
-                status = cannot_write(output->path, error);
-        }
-    }
+    return status;
+}
+
+/* Gives what is finished its name. */
+static enum i3d_status publish(struct i3d_output *output, struct i3d_error *error)
+{
+    if (!output->temporary)
+        return I3D_OK;
+    if (rename(output->temporary, output->target))
+        return cannot_write(output->path, error);
+    unlist(output);
+    free(output->temporary);
+    output->temporary = NULL;
+    return sync_directory(output->target) ? I3D_OK : cannot_write(output->path, error);
+}
+
+enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *error)
+{
+    enum i3d_status status = I3D_OK;
+    for (struct i3d_output *next = output; next && !status; next = next->companions)
+        status = finish(next, error);
+    for (struct i3d_output *next = output->companions; next && !status; next = next->companions)
+        status = publish(next, error);
+    if (!status)
+        status = publish(output, error);
     i3d_output_abandon(output);
     return status;
 }
 
 void i3d_output_abandon(struct i3d_output *output)
 {
-    if (!output)
-        return;
-    if (output->temporary) {
-        unlink(output->temporary);
-        unlist(output);
+    while (output) {
+        struct i3d_output *next = output->companions;
+        if (output->temporary) {
+            unlink(output->temporary);
+            unlist(output);
+        }
+        if (output->fd >= 0)
+            close(output->fd);
+        free(output->path);
+        free(output->target);
+        free(output->temporary);
+        free(output->buffer);
+        free(output);
+        output = next;
     }
-    if (output->fd >= 0)
-        close(output->fd);
-    free(output->path);
-    free(output->target);
-    free(output->temporary);
-    free(output->buffer);
-    free(output);
 }
 
 enum i3d_status i3d_output_put(const char *path, const void *bytes, size_t length,

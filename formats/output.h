@@ -18,6 +18,15 @@ struct i3d_output;
 enum i3d_status i3d_output_open(const char *path, struct i3d_output **output,
                                 struct i3d_error *error);
 
+/* Opens an output of that name in the folder of main's path, which belongs to main: it appears
+ * just before main does, when all of both is on the disk, and goes when main is abandoned.
+ * I3D_USAGE if main is a pipe. Borrowed. */
+enum i3d_status i3d_output_open_companion(struct i3d_output *main, const char *name,
+                                          struct i3d_output **companion,
+                                          struct i3d_error *error);
+/* The companion opened last, or the one opened before this companion; null behind the first. */
+struct i3d_output *i3d_output_next_companion(const struct i3d_output *output);
+
 /* Whether an output at path could only be written front to back; asked before
  * opening, since to open a FIFO is to wait for its reader. */
 bool i3d_path_is_pipe(const char *path);

@@ -10,6 +10,13 @@ enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *mo
 enum i3d_status i3d_safetensors_write(const struct i3d_model *model, struct i3d_output *output,
                                       struct i3d_error *error);
 
+bool i3d_safetensors_index_recognise(const unsigned char *head, size_t head_length,
+                                     uint64_t size);
+enum i3d_status i3d_safetensors_index_read(struct i3d_file *file, struct i3d_model *model,
+                                           struct i3d_error *error);
+enum i3d_status i3d_safetensors_index_write(const struct i3d_model *model,
+                                            struct i3d_output *output, struct i3d_error *error);
+
 bool i3d_npy_recognise(const unsigned char *head, size_t head_length, uint64_t size);
 enum i3d_status i3d_npy_read(struct i3d_file *file, struct i3d_model *model,
                              struct i3d_error *error);
@@ -39,6 +46,11 @@ enum i3d_status i3d_onnx_read(struct i3d_file *file, struct i3d_model *model,
                               struct i3d_error *error);
 enum i3d_status i3d_onnx_write(const struct i3d_model *model, struct i3d_output *output,
                                struct i3d_error *error);
+
+/* ONNX with the elements of its larger tensors in a second file, which is read as ONNX. */
+bool i3d_onnx_external_recognise(const unsigned char *head, size_t head_length, uint64_t size);
+enum i3d_status i3d_onnx_external_write(const struct i3d_model *model,
+                                        struct i3d_output *output, struct i3d_error *error);
 
 /* Keras 3's .keras; and the file of weights alone that goes with a network, which is read
  * as HDF5. */

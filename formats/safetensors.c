@@ -10,19 +10,18 @@
  * file. The graph's JSON repeats the order, for other programs sort headers. */
 #include "formats/output.h"
 #include "formats/registry.h"
+#include "formats/safetensors.h"
 #include "model/graph_json.h"
 #include "model/index.h"
 
 #include <endian.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char GRAPH_KEY[] = "i3dconv.graph";
 static const char METADATA_KEY[] = "__metadata__";
 
-/* The longest header that the safetensors library reads. */
-enum { LENGTH_SIZE = 8, HEADER_LIMIT = 100000000 };
+enum { LENGTH_SIZE = 8, HEADER_LIMIT = I3D_SAFETENSORS_HEADER_LIMIT };
 
 static const struct {
     const char *name;
@@ -74,7 +73,8 @@ struct entry {
     uint64_t begin, end;
 };
 
-static enum i3d_status fail_json(const json_error_t *problem, struct i3d_error *error)
+static enum i3d_status fail_json(const json_error_t *problem, uint64_t first,
+                                 struct i3d_error *error)
 {
     switch (json_error_code(problem)) {
     case json_error_out_of_memory:
@@ -84,8 +84,17 @@ static enum i3d_status fail_json(const json_error_t *problem, struct i3d_error *
         return i3d_fail(error, I3D_UNSUPPORTED, "a string of the header has a NUL inside");
     default:
         i3d_fail(error, I3D_MALFORMED, "the header is no JSON object: %s", problem->text);
-        return i3d_error_where(error, "byte %d", LENGTH_SIZE + problem->position);
+        return i3d_error_where(error, "byte %llu",
+                               (unsigned long long)(first + (uint64_t)problem->position));
     }
+}
+
+enum i3d_status i3d_safetensors_parse(const char *text, size_t length, uint64_t first,
+                                      json_t **object, struct i3d_error *error)
+{
+    json_error_t problem;
+    *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
+    return *object ? I3D_OK : fail_json(&problem, first, error);
 }
 
 static enum i3d_status read_header(struct i3d_file *file, json_t **header, uint64_t *data,
@@ -104,12 +113,8 @@ static enum i3d_status read_header(struct i3d_file *file, json_t **header, uint6
     if (!text)
         return i3d_fail_memory(error);
     status = i3d_file_read(file, LENGTH_SIZE, text, length, error);
-    if (!status) {
-        json_error_t problem;
-        *header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
-        if (!*header)
-            status = fail_json(&problem, error);
-    }
+    if (!status)
+        status = i3d_safetensors_parse(text, length, LENGTH_SIZE, header, error);
     free(text);
     *data = LENGTH_SIZE + length;
     return status;
@@ -221,13 +226,13 @@ static enum i3d_status read_entries(json_t *header, uint64_t data_length, struct
     return check_places(entries, *count, data_length, error);
 }
 
-static enum i3d_status read_metadata(json_t *metadata, struct i3d_model *model,
-                                     struct i3d_error *error)
+enum i3d_status i3d_safetensors_read_metadata(json_t *metadata, struct i3d_model *model,
+                                              struct i3d_error *error)
 {
     const char *key;
     json_t *value;
     if (metadata && !json_is_object(metadata))
-        return i3d_fail(error, I3D_MALFORMED, "%s is no object", METADATA_KEY);
+        return i3d_fail(error, I3D_MALFORMED, "its metadata is no object");
     const char *graph = json_string_value(json_object_get(metadata, GRAPH_KEY));
     enum i3d_status status =
         graph ? i3d_graph_from_json(graph, strlen(graph), model, error) : I3D_OK;
@@ -274,8 +279,8 @@ static enum i3d_status order_tensors(struct i3d_model *model, const struct i3d_p
     return status;
 }
 
-static enum i3d_status read_order(json_t *metadata, struct i3d_model *model,
-                                  struct i3d_error *error)
+enum i3d_status i3d_safetensors_read_order(json_t *metadata, struct i3d_model *model,
+                                           struct i3d_error *error)
 {
     const char *graph = json_string_value(json_object_get(metadata, GRAPH_KEY));
     struct i3d_pair *names;
@@ -290,8 +295,8 @@ static enum i3d_status read_order(json_t *metadata, struct i3d_model *model,
 enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *model,
                                      struct i3d_error *error)
 {
-    json_t *header;
-    uint64_t data;
+    json_t *header = NULL;
+    uint64_t data = 0;
     enum i3d_status status = read_header(file, &header, &data, error);
     if (status)
         return status;
@@ -304,7 +309,7 @@ enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *mo
     if (!status)
         status = read_entries(header, i3d_file_size(file) - data, entries, &count, error);
     if (!status)
-        status = read_metadata(json_object_get(header, METADATA_KEY), model, error);
+        status = i3d_safetensors_read_metadata(json_object_get(header, METADATA_KEY), model, error);
     for (size_t i = 0; i < count && !status; i++) {
         const struct i3d_tensor *tensor = &entries[i].tensor;
         status = i3d_model_put_tensor(model, tensor->name, tensor->dtype, tensor->rank,
@@ -314,7 +319,7 @@ enum i3d_status i3d_safetensors_read(struct i3d_file *file, struct i3d_model *mo
                                       error);
     }
     if (!status)
-        status = read_order(json_object_get(header, METADATA_KEY), model, error);
+        status = i3d_safetensors_read_order(json_object_get(header, METADATA_KEY), model, error);
     free(entries);
     json_decref(header);
     return status;
@@ -418,7 +423,7 @@ static enum i3d_status add_graph(const struct i3d_model *model, json_t *metadata
 
 /* The value of __metadata__. Pairs that are not UTF-8 stand in the graph's JSON
  * only; without a graph they cannot be kept. */
-static enum i3d_status describe_metadata(const struct i3d_model *model, json_t *metadata,
+enum i3d_status i3d_safetensors_describe(const struct i3d_model *model, json_t *metadata,
                                          struct i3d_error *error)
 {
     for (size_t i = 0; i < model->metadata_count; i++) {
@@ -443,7 +448,7 @@ static enum i3d_status describe_all(const struct i3d_model *model, const struct 
 {
     json_t *metadata = json_object();
     enum i3d_status status =
-        metadata ? describe_metadata(model, metadata, error) : i3d_fail_memory(error);
+        metadata ? i3d_safetensors_describe(model, metadata, error) : i3d_fail_memory(error);
     if (!status && json_object_size(metadata)
         && json_object_set(header, METADATA_KEY, metadata))
         status = i3d_fail_memory(error);

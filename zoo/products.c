@@ -62,6 +62,9 @@ static enum i3d_status add_containers(struct list *list, struct i3d_product *pro
         product->format = i3d_format_by_name(*names);
         if (!product->format)
             return i3d_fail(error, I3D_MALFORMED, "there is no container %s", *names);
+        if (product->format->has_companions)
+            return i3d_fail(error, I3D_UNSUPPORTED,
+                            "container %s is more than one file, and a product is one", *names);
         enum i3d_status status = add_dialects(list, product, error);
         if (status)
             return status;
