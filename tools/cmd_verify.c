@@ -208,26 +208,48 @@ static enum i3d_status prove(const struct arguments *arguments, const struct i3d
     return status;
 }
 
+/* Weights of networks that are not known are audited by name. */
+static enum i3d_status prove_models(const struct arguments *arguments, struct i3d_model **flat,
+                                    struct i3d_model **inflated, struct i3d_proof *proof,
+                                    struct i3d_error *error)
+{
+    bool weights = !(*flat)->node_count && !(*inflated)->node_count;
+    enum i3d_status status = tool_bind(inflated, NULL, error);
+    if (!status)
+        status = tool_bind(flat, NULL, error);
+    if (status == I3D_UNSUPPORTED && weights && arguments->proof.audit_only && !arguments->recipe
+        && !(*flat)->node_count && !(*inflated)->node_count)
+        return i3d_prove_weights(*flat, *inflated, proof, error);
+    return status ? status : prove(arguments, *flat, *inflated, proof, error);
+}
+
+static enum i3d_status report(const struct arguments *arguments, const struct i3d_proof *proof,
+                              struct i3d_error *error)
+{
+    enum i3d_status status = I3D_OK;
+    if (arguments->json)
+        status = verify_print_json(proof, error);
+    else
+        print(proof, arguments);
+    if (!status && arguments->page)
+        status = verify_write_page(proof, arguments->flat, arguments->inflated, arguments->page,
+                                   error);
+    if (!status && arguments->plot)
+        status = verify_write_plot(proof, arguments->plot, error);
+    return status || proof->good ? status : I3D_DIFFERS;
+}
+
 static enum i3d_status verify_files(const struct arguments *arguments, struct i3d_error *error)
 {
     struct i3d_model *flat = NULL, *inflated = NULL;
     struct i3d_proof proof = { .first_bad = -1 };
-    enum i3d_status status = tool_read_graph(arguments->flat, NULL, &flat, error);
+    enum i3d_status status = i3d_read_model(arguments->flat, &flat, error);
     if (!status)
-        status = tool_read_graph(arguments->inflated, NULL, &inflated, error);
+        status = i3d_read_model(arguments->inflated, &inflated, error);
     if (!status)
-        status = prove(arguments, flat, inflated, &proof, error);
-    if (!status && arguments->json)
-        status = verify_print_json(&proof, error);
-    else if (!status)
-        print(&proof, arguments);
-    if (!status && arguments->page)
-        status = verify_write_page(&proof, arguments->flat, arguments->inflated, arguments->page,
-                                   error);
-    if (!status && arguments->plot)
-        status = verify_write_plot(&proof, arguments->plot, error);
-    if (!status && !proof.good)
-        status = I3D_DIFFERS;
+        status = prove_models(arguments, &flat, &inflated, &proof, error);
+    if (!status)
+        status = report(arguments, &proof, error);
     i3d_proof_free(&proof);
     i3d_model_free(flat);
     i3d_model_free(inflated);

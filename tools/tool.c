@@ -158,25 +158,34 @@ enum i3d_status tool_dialect(const char *name, const struct i3d_dialect **dialec
     return i3d_error_hint(error, "i3dconv-formats(7) lists the dialects");
 }
 
-enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,
-                                struct i3d_model **model, struct i3d_error *error)
+enum i3d_status tool_bind(struct i3d_model **model, const struct i3d_dialect *dialect,
+                          struct i3d_error *error)
 {
-    struct i3d_model *read;
-    *model = NULL;
-    enum i3d_status status = i3d_read_model(path, &read, error);
-    if (status)
-        return status;
-    if (read->node_count) {
-        *model = read;
+    struct i3d_model *bound;
+    if ((*model)->node_count)
         return I3D_OK;
-    }
-    status = i3d_zoo_bind(read, dialect, model, error);
-    const char *reason = i3d_metadata(read, "keras.no_graph");
+    enum i3d_status status = i3d_zoo_bind(*model, dialect, &bound, error);
+    const char *reason = i3d_metadata(*model, "keras.no_graph");
     if (status && reason)
         status = i3d_fail(error, I3D_UNSUPPORTED, "its network is not handled: %s", reason);
     if (status)
+        return (*model)->path ? i3d_error_file(error, (*model)->path) : status;
+    i3d_model_free(*model);
+    *model = bound;
+    return I3D_OK;
+}
+
+enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,
+                                struct i3d_model **model, struct i3d_error *error)
+{
+    enum i3d_status status = i3d_read_model(path, model, error);
+    if (!status)
+        status = tool_bind(model, dialect, error);
+    if (status) {
         i3d_error_file(error, path);
-    i3d_model_free(read);
+        i3d_model_free(*model);
+        *model = NULL;
+    }
     return status;
 }
 

@@ -58,6 +58,10 @@ struct i3d_recipe;
 enum i3d_status tool_recipe(const char *name, struct i3d_recipe **recipe,
                             struct i3d_error *error);
 
+/* Binds a model of weights without a graph to its architecture (dialect null: guessed),
+ * in its place; it stays as it is on failure. */
+enum i3d_status tool_bind(struct i3d_model **model, const struct i3d_dialect *dialect,
+                          struct i3d_error *error);
 /* Reads path and binds weights without a graph to their architecture (dialect
  * null: guessed). */
 enum i3d_status tool_read_graph(const char *path, const struct i3d_dialect *dialect,

@@ -63,6 +63,14 @@ static json_t *layer_to_json(const struct i3d_layer_verdict *layer)
     return json;
 }
 
+static json_t *list(const char *const *names, size_t count)
+{
+    json_t *json = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(json, text(names[i]));
+    return json;
+}
+
 static json_t *result_to_json(const struct i3d_proof *proof)
 {
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name", text(proof->result), "frames",
@@ -92,6 +100,8 @@ enum i3d_status verify_print_json(const struct i3d_proof *proof, struct i3d_erro
         result_to_json(proof), "layers", layers);
     if (!json)
         return i3d_fail_memory(error);
+    json_object_set_new(json, "only_2d", list(proof->names_2d, proof->unpaired_2d));
+    json_object_set_new(json, "only_3d", list(proof->names_3d, proof->unpaired_3d));
     json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(json);

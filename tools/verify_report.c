@@ -78,6 +78,14 @@ static void print_layer(const struct i3d_proof *proof, const struct i3d_layer_ve
         printf("    %s\n", i3d_printable(layer->audit_note, note, sizeof note));
 }
 
+/* What one of the two has alone. */
+static void print_lone(const char *where, const char *const *names, size_t count)
+{
+    char name[512];
+    for (size_t i = 0; i < count; i++)
+        printf("only in %s: %s\n", where, i3d_printable(names[i], name, sizeof name));
+}
+
 void verify_print_table(const struct i3d_proof *proof)
 {
     printf("%-40s %-18s %-18s %-7s", "layer", "operator", "shape", "weights");
@@ -90,11 +98,17 @@ void verify_print_table(const struct i3d_proof *proof)
     printf("  verdict\n");
     for (size_t i = 0; i < proof->layer_count; i++)
         print_layer(proof, &proof->layers[i]);
+    print_lone("2D", proof->names_2d, proof->unpaired_2d);
+    print_lone("3D", proof->names_3d, proof->unpaired_3d);
 }
 
 const char *verify_deployed(const struct i3d_proof *proof, char *buffer, size_t size)
 {
     char name[160] = "", longer[96] = "";
+    if (proof->by_name) {
+        snprintf(buffer, size, "the files hold no graph");
+        return buffer;
+    }
     if (!proof->result) {
         snprintf(buffer, size, "the frames of the result could not be followed");
         return buffer;
@@ -124,8 +138,8 @@ void verify_print_verdicts(const struct i3d_proof *proof)
 {
     struct verify_totals totals = verify_total(proof);
     char text[512];
-    printf("WEIGHTS %s audit of %zu layers", proof->weights_good ? "PASS" : "FAIL",
-           totals.weighted);
+    printf("WEIGHTS %s audit of %zu %s", proof->weights_good ? "PASS" : "FAIL", totals.weighted,
+           proof->by_name ? "tensors, paired by name" : "layers");
     if (*proof->recipe)
         printf(" by recipe %s", proof->recipe);
     if (proof->ran_boring)
@@ -175,13 +189,17 @@ void verify_print_last(const struct i3d_proof *proof)
     struct verify_totals totals = verify_total(proof);
     char name[512], reason[1024];
     verify_reason(proof, reason, sizeof reason);
-    if (!proof->good && proof->first_bad < 0)
+    if (!proof->good && proof->first_bad < 0 && proof->by_name)
+        printf("FAIL %zu tensors are only in 2D, %zu only in 3D: %s\n", proof->unpaired_2d,
+               proof->unpaired_3d, reason);
+    else if (!proof->good && proof->first_bad < 0)
         printf("FAIL the networks cannot be paired to the end: %s\n", reason);
     else if (!proof->good)
         printf("FAIL first at %s: %s\n",
                i3d_printable(proof->layers[proof->first_bad].name, name, sizeof name), reason);
     else if (!proof->ran_boring && !proof->ran_motion && !proof->ran_deployed)
-        printf("PASS weights of %zu layers audited; nothing was run\n", totals.weighted);
+        printf("PASS weights of %zu %s audited; nothing was run\n", totals.weighted,
+               proof->by_name ? "tensors" : "layers");
     else
         printf("PASS %zu layers agree%s, worst relative error %.1e (tolerance %.0e); weights of "
                "%zu layers audited\n", proof->layer_count,

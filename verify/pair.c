@@ -213,12 +213,16 @@ static enum i3d_status take(struct walk *walk, const struct step *step)
 /* Counts the nodes that an output depends on and that should have been paired. */
 static enum i3d_status count_unpaired(const struct i3d_structure *structure,
                                       const struct i3d_pairing *pairing, const int64_t *partners,
-                                      size_t *unpaired, struct i3d_error *error)
+                                      size_t *unpaired, const char ***names,
+                                      struct i3d_error *error)
 {
     const struct i3d_model *model = structure->model;
     bool *reached = calloc(model->node_count + 1, sizeof *reached);
-    if (!reached)
+    *names = calloc(model->node_count + 1, sizeof **names);
+    if (!reached || !*names) {
+        free(reached);
         return i3d_fail_memory(error);
+    }
     for (size_t i = 0; i < model->output_count; i++) {
         int64_t producer = i3d_index_producer(structure->index, model->outputs[i].name);
         if (producer >= 0)
@@ -234,7 +238,13 @@ static enum i3d_status count_unpaired(const struct i3d_structure *structure,
         }
         bool paired = partners ? partners[i] != FREE
                                : pairing->nodes[i].inflated >= 0 || pairing->nodes[i].covered;
-        *unpaired += reached[i] && !paired && !i3d_is_transparent(structure, node);
+        if (reached[i] && !paired && !i3d_is_transparent(structure, node))
+            (*names)[(*unpaired)++] = node->outputs[0];
+    }
+    for (size_t a = 0, b = *unpaired; a + 1 < b; a++) { /* the walk was from the end */
+        const char *name = (*names)[--b];
+        (*names)[b] = (*names)[a];
+        (*names)[a] = name;
     }
     free(reached);
     return I3D_OK;
@@ -255,10 +265,11 @@ static enum i3d_status walk_graphs(struct walk *walk)
         }
     }
     if (!status)
-        status = count_unpaired(pairing->flat, pairing, NULL, &pairing->unpaired_flat, walk->error);
+        status = count_unpaired(pairing->flat, pairing, NULL, &pairing->unpaired_flat,
+                                &pairing->flat_names, walk->error);
     if (!status)
         status = count_unpaired(pairing->inflated, pairing, walk->partners,
-                                &pairing->unpaired_inflated, walk->error);
+                                &pairing->unpaired_inflated, &pairing->inflated_names, walk->error);
     return status;
 }
 
@@ -290,5 +301,7 @@ enum i3d_status i3d_pair_graphs(const struct i3d_structure *flat,
 void i3d_pairing_free(struct i3d_pairing *pairing)
 {
     free(pairing->nodes);
+    free(pairing->flat_names);
+    free(pairing->inflated_names);
     *pairing = (struct i3d_pairing){ 0 };
 }

@@ -26,6 +26,7 @@ struct i3d_pairing {
     /* Nodes that compute, that an output depends on, and that have no partner
      * though they would need one. */
     size_t unpaired_flat, unpaired_inflated;
+    const char **flat_names, **inflated_names; /* their first outputs; malloc'ed */
     bool outputs_paired; /* every output of the 2D graph has its partner */
     char obstacle[256];  /* where the two first part ways; empty if they do not */
 };

@@ -154,6 +154,9 @@ static void conclude(struct i3d_prover *prover)
     struct i3d_proof *proof = prover->proof;
     proof->unpaired_2d = prover->pairing.unpaired_flat;
     proof->unpaired_3d = prover->pairing.unpaired_inflated;
+    proof->names_2d = prover->pairing.flat_names;
+    proof->names_3d = prover->pairing.inflated_names;
+    prover->pairing.flat_names = prover->pairing.inflated_names = NULL;
     proof->weights_good = prover->pairing.outputs_paired && !*prover->pairing.obstacle;
     proof->deployed_good = true;
     if (*prover->pairing.obstacle)
@@ -482,6 +485,8 @@ void i3d_proof_free(struct i3d_proof *proof)
     for (size_t i = 0; i < proof->layer_count; i++)
         free(proof->layers[i].deviation);
     free(proof->layers);
+    free(proof->names_2d);
+    free(proof->names_3d);
     i3d_model_free(proof->flat);
     i3d_model_free(proof->inflated);
     *proof = (struct i3d_proof){ .first_bad = -1 };

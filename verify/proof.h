@@ -97,6 +97,8 @@ struct i3d_proof {
     size_t layer_count;
     struct i3d_model *flat, *inflated; /* as they were paired; owned */
     size_t unpaired_2d, unpaired_3d;  /* values of compute nodes left without a partner */
+    const char **names_2d, **names_3d; /* theirs; live as long as the proof; malloc'ed */
+    bool by_name;                     /* tensors were compared, not layers: no graph */
     char obstacle[256];               /* where the graphs first part ways; "": nowhere */
     bool good;                        /* both verdicts, for what was run */
     bool weights_good;                /* audit, boring video, motion; all outputs paired */
@@ -127,4 +129,11 @@ double i3d_tolerance(double roundoff);
 enum i3d_status i3d_prove(const struct i3d_model *flat, const struct i3d_model *inflated,
                           const struct i3d_proof_options *options, struct i3d_proof *proof,
                           struct i3d_error *error);
+/* The audit of two files that hold weights and no graph, tensors being paired by name.
+ * Kernels of one axis more have to be the 2D ones over their length in time, which is
+ * axis 2; the rest has to be equal, and neither file may have a tensor that the other
+ * lacks (PyTorch's num_batches_tracked apart). The layers of the proof are tensors.
+ * I3D_UNSUPPORTED if no kernel of the 2D file is there with one axis more. */
+enum i3d_status i3d_prove_weights(const struct i3d_model *flat, const struct i3d_model *inflated,
+                                  struct i3d_proof *proof, struct i3d_error *error);
 void i3d_proof_free(struct i3d_proof *proof);
