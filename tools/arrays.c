@@ -1,6 +1,7 @@
 #include "tools/arrays.h"
 
 #include "formats/input.h"
+#include "zoo/preprocess.h"
 
 #include <float.h>
 #include <math.h>
@@ -110,6 +111,31 @@ enum i3d_status array_load_input(const char *path, const char *layout,
     else
         status = load_turned(&file->tensors[0], layout, model, input, array, error);
     i3d_model_free(file);
+    return status ? i3d_error_file(error, path) : I3D_OK;
+}
+
+enum i3d_status array_load_image(const char *path, const char *preprocessing,
+                                 const struct i3d_model *model, const struct i3d_shape *shape,
+                                 struct i3d_array *array, struct i3d_error *error)
+{
+    struct i3d_preprocessing settings;
+    struct i3d_picture picture;
+    if (!i3d_is_picture(path))
+        return array_load_input(path, NULL, model, 0, array, error);
+    enum i3d_status status = i3d_preprocessing_parse(preprocessing, &settings, error);
+    if (status)
+        return i3d_error_where(error, "--preprocessing");
+    if (shape->rank != 4) {
+        i3d_fail(error, I3D_USAGE, "a photograph is no video");
+        return i3d_error_file(error, path);
+    }
+    status = i3d_read_picture(path, &picture, error);
+    if (status)
+        return status;
+    /* N×H×W×C where the model's channels are there */
+    bool last = model->inputs[0].dims[3].value == 3 && shape->dims[1] != 3;
+    status = i3d_preprocess(&picture, &settings, shape, last, array, error);
+    free(picture.pixels);
     return status ? i3d_error_file(error, path) : I3D_OK;
 }
 

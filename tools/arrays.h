@@ -2,6 +2,7 @@
  * the likeliest classes. */
 #pragma once
 
+#include "model/shape.h"
 #include "tools/tool.h"
 #include "verify/engine.h"
 
@@ -14,6 +15,12 @@ bool array_layout_is_sound(const char *text);
  * ranks are taken as they stand. I3D_USAGE if the axes do not fit. */
 enum i3d_status array_load_input(const char *path, const char *layout,
                                  const struct i3d_model *model, size_t k,
+                                 struct i3d_array *array, struct i3d_error *error);
+
+/* Reads an image of that shape as the model's input: a photograph (PNG or JPEG), which is
+ * preprocessed (JSON text or null: the usual; see zoo/preprocess.h), or an array. */
+enum i3d_status array_load_image(const char *path, const char *preprocessing,
+                                 const struct i3d_model *model, const struct i3d_shape *shape,
                                  struct i3d_array *array, struct i3d_error *error);
 
 size_t array_bytes(const struct i3d_array *array);

@@ -5,6 +5,7 @@
 #include "tools/verify_against.h"
 #include "tools/verify_page.h"
 #include "tools/verify_report.h"
+#include "zoo/preprocess.h"
 
 #include <string.h>
 
@@ -27,7 +28,10 @@ static const char usage[] =
     "      --frames T        length of the video (default 64, or the clip that the file is for);\n"
     "                        auto: the shortest with a clean frame in the result\n"
     "      --input-shape H,W where the 2D file leaves them open (default 224,224)\n"
-    "      --image FILE      an image (.npy) in place of seeded noise; may be repeated\n"
+    "      --image FILE      an image (.npy, or a photograph: PNG, JPEG) in place of seeded\n"
+    "                        noise; may be repeated\n"
+    "      --preprocessing JSON  what becomes of photographs: size, channel_order, scale, mean\n"
+    "                        and std, as in a manifest (default: RGB from -1 to 1)\n"
     "      --seed N          of image and video (default 0)\n"
     "      --tolerance X     largest error relative to the layer's largest activation\n"
     "                        (default 1e-5)\n"
@@ -49,10 +53,26 @@ struct arguments {
     const char *flat, *inflated;
     const char *recipe, *page, *plot;
     const char *reference, *dump;
+    const char *preprocessing;
     const char *video; /* of --motion, or null */
     const char *images[MOST_IMAGES];
     size_t image_count;
 };
+
+/* Has the image size that it names stand for --input-shape, where that is not given. */
+static bool read_preprocessing(const char *text, struct arguments *arguments)
+{
+    struct i3d_preprocessing settings;
+    struct i3d_proof_options *proof = &arguments->proof;
+    if (i3d_preprocessing_parse(text, &settings, NULL))
+        return false;
+    arguments->preprocessing = text;
+    if (!proof->height) {
+        proof->height = settings.height;
+        proof->width = settings.width;
+    }
+    return true;
+}
 
 static bool read_option(int option, const char *value, struct arguments *arguments)
 {
@@ -69,6 +89,7 @@ static bool read_option(int option, const char *value, struct arguments *argumen
         good = tool_number(value, 0, INT64_MAX, &number);
         proof->seed = (uint64_t)number;
         return good;
+    case 'P': return read_preprocessing(value, arguments);
     case 'g': arguments->reference = value; return true;
     case 'D': arguments->dump = value; return true;
     case 'R': arguments->page = value; return true;
@@ -148,6 +169,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "seed", required_argument, NULL, 's' },
         { "tolerance", required_argument, NULL, 't' },
         { "engine", required_argument, NULL, 'e' },
+        { "preprocessing", required_argument, NULL, 'P' },
         { "against", required_argument, NULL, 'g' },
         { "dump", required_argument, NULL, 'D' },
         { "json", no_argument, NULL, 'j' },
@@ -187,11 +209,15 @@ static enum i3d_status prove(const struct arguments *arguments, const struct i3d
     struct i3d_proof_options options = arguments->proof;
     struct i3d_array images[MOST_IMAGES] = { 0 }, video = { 0 };
     struct i3d_recipe *recipe = NULL;
+    struct i3d_shape shape;
     enum i3d_status status =
         arguments->recipe ? tool_recipe(arguments->recipe, &recipe, error) : I3D_OK;
     options.recipe = recipe;
+    if (!status && arguments->image_count)
+        status = i3d_proof_image(flat, inflated, &options, &shape, error);
     for (size_t k = 0; k < arguments->image_count && !status; k++)
-        status = array_load_input(arguments->images[k], NULL, flat, 0, &images[k], error);
+        status = array_load_image(arguments->images[k], arguments->preprocessing, flat, &shape,
+                                  &images[k], error);
     if (!status && arguments->video)
         status = array_load_input(arguments->video, NULL, inflated, 0, &video, error);
     options.images = images;
@@ -261,6 +287,7 @@ static enum i3d_status verify_one_file(const struct arguments *arguments, struct
     const struct verify_one one = {
         .model = arguments->inflated,
         .input = arguments->image_count ? arguments->images[0] : arguments->video,
+        .preprocessing = arguments->preprocessing,
         .options = arguments->proof,
         .json = arguments->json,
         .quiet = arguments->quiet,

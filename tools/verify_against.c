@@ -23,8 +23,12 @@ static enum i3d_status load_input(const struct verify_one *one, const struct i3d
                                   struct i3d_array *input, struct i3d_error *error)
 {
     const char *name = model->inputs[k].name;
-    if (one->input && model->input_count == 1)
-        return array_load_input(one->input, NULL, model, 0, input, error);
+    if (one->input && model->input_count == 1) {
+        struct i3d_shape shape;
+        enum i3d_status status = i3d_input_shape(model, &one->options, &shape, error);
+        return status ? status : array_load_image(one->input, one->preprocessing, model, &shape,
+                                                  input, error);
+    }
     for (size_t i = 0; reference && i < reference->tensor_count; i++)
         if (!strcmp(reference->tensors[i].name, name)) {
             enum i3d_status status = i3d_array_load(&reference->tensors[i], input, error);

@@ -7,6 +7,7 @@
 struct verify_one {
     const char *model;
     const char *input; /* a file of one array; null: what the reference has, or seeded noise */
+    const char *preprocessing; /* of a photograph; null: the usual */
     struct i3d_proof_options options;
     bool json, quiet;
 };

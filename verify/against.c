@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum i3d_status i3d_noise_input(const struct i3d_model *model,
+enum i3d_status i3d_input_shape(const struct i3d_model *model,
                                 const struct i3d_proof_options *options,
-                                struct i3d_array *input, struct i3d_error *error)
+                                struct i3d_shape *shape, struct i3d_error *error)
 {
     int time = model->time_axis, rank = time < 0 ? 4 : 5;
     int channel = time == 1 ? 4 : 1, width = rank - 1 - (time == 1);
     if (model->input_count != 1 || model->inputs[0].rank != rank)
         return i3d_fail(error, I3D_UNSUPPORTED, "the network does not take one image or video");
-    int64_t dims[5];
+    *shape = (struct i3d_shape){ .dtype = I3D_FLOAT32, .rank = rank };
     for (int k = 0; k < rank; k++) {
         int64_t open = k == channel  ? 3
             : k == time              ? (options->frames ? options->frames : 64)
@@ -24,9 +24,19 @@ enum i3d_status i3d_noise_input(const struct i3d_model *model,
             : k == width - 1         ? (options->height ? options->height : 224)
                                      : 1;
         int64_t declared = model->inputs[0].dims[k].value;
-        dims[k] = declared > 0 ? declared : open;
+        shape->dims[k] = declared > 0 ? declared : open;
     }
-    enum i3d_status status = i3d_array_new(I3D_FLOAT32, rank, dims, input, error);
+    return I3D_OK;
+}
+
+enum i3d_status i3d_noise_input(const struct i3d_model *model,
+                                const struct i3d_proof_options *options,
+                                struct i3d_array *input, struct i3d_error *error)
+{
+    struct i3d_shape shape;
+    enum i3d_status status = i3d_input_shape(model, options, &shape, error);
+    if (!status)
+        status = i3d_array_new(I3D_FLOAT32, shape.rank, shape.dims, input, error);
     if (!status)
         i3d_normal_values(options->seed, input);
     return status;

@@ -27,9 +27,13 @@ struct i3d_against {
     bool good;
 };
 
-/* Seeded, normally distributed values for the model's only input. Sizes that the graph
- * leaves open are those of the options, then one sample, 64 frames, 224×224.
- * I3D_UNSUPPORTED if it takes anything else than one image or one video. */
+/* The shape of the model's only input: what the graph leaves open is as the options say,
+ * else one sample, 64 frames, 224×224. I3D_UNSUPPORTED if it takes anything else than one
+ * image or one video. */
+enum i3d_status i3d_input_shape(const struct i3d_model *model,
+                                const struct i3d_proof_options *options,
+                                struct i3d_shape *shape, struct i3d_error *error);
+/* Seeded, normally distributed values of that shape. */
 enum i3d_status i3d_noise_input(const struct i3d_model *model,
                                 const struct i3d_proof_options *options,
                                 struct i3d_array *input, struct i3d_error *error);

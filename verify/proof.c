@@ -204,6 +204,18 @@ static void input_shapes(const struct i3d_boring *b, struct i3d_shape *image,
     }
 }
 
+enum i3d_status i3d_proof_image(const struct i3d_model *flat, const struct i3d_model *inflated,
+                                const struct i3d_proof_options *options,
+                                struct i3d_shape *image, struct i3d_error *error)
+{
+    struct i3d_boring sizes;
+    struct i3d_shape video;
+    enum i3d_status status = i3d_boring_sizes(flat, inflated, options, &sizes, error);
+    if (!status)
+        input_shapes(&sizes, image, &video);
+    return status;
+}
+
 static enum i3d_status open_structures(struct i3d_prover *prover, const struct i3d_model *flat,
                                        const struct i3d_model *inflated, struct i3d_error *error)
 {

@@ -129,6 +129,11 @@ double i3d_tolerance(double roundoff);
 enum i3d_status i3d_prove(const struct i3d_model *flat, const struct i3d_model *inflated,
                           const struct i3d_proof_options *options, struct i3d_proof *proof,
                           struct i3d_error *error);
+/* The shape that options->images have to have; errors as those of i3d_prove. */
+enum i3d_status i3d_proof_image(const struct i3d_model *flat, const struct i3d_model *inflated,
+                                const struct i3d_proof_options *options,
+                                struct i3d_shape *image, struct i3d_error *error);
+
 /* The audit of two files that hold weights and no graph, tensors being paired by name.
  * Kernels of one axis more have to be the 2D ones over their length in time, which is
  * axis 2; the rest has to be equal, and neither file may have a tensor that the other

@@ -76,7 +76,7 @@ def test_wrong_ones_are_named(work):
         ("0.weight", lambda tensor: tensor.flip(1), "(RGB and BGR)"),
         ("2.weight", uneven, ""),
         ("2.weight", lambda tensor: tensor / 3, ""),
-        ("2.weight", lambda tensor: tensor[:, :, 0], "cannot come from one of 8x6x3x3"),
+        ("2.weight", lambda tensor: tensor[:, :, 0, :2], "cannot come from one of 8x6x3x3"),
         ("1.running_var", lambda tensor: tensor * 1.01, "the value of channel 0 is"),
         ("4.bias", lambda tensor: tensor[:4], "cannot come from one of 5"),
     ]
