@@ -5,6 +5,9 @@ import common
 
 common.need("onnx", "onnxruntime")
 
+import json
+
+import numpy
 import onnx
 
 import onnx_tools
@@ -47,6 +50,33 @@ def test_zero_padding_at_128_frames(work):
     # The neighbours see zeros through a thin thread of layers only: 3e-6 to 1.5e-5.
     require(min(errors[:6] + errors[9:]) > 3 * worst_clean, "a frame that sees zeros agrees")
     require(min(errors[:4] + errors[11:]) > TOLERANCE, "the frames near the ends agree")
+
+
+def test_deviation_is_that_of_onnx_runtime(work):
+    """What verify says of each frame of logits as deployed is what ONNX Runtime computes, from
+    the very input that verify takes: the noise of its seed."""
+    flat, onnx_flat = prepare(work)
+    i3dconv("inflate", flat, "-o", work / "zero.onnx")
+    report = json.loads(i3dconv("verify", flat, work / "zero.onnx", "--as-deployed", "--frames",
+                                128, "--json"))
+    result = report["result"]
+    require((result["clean_first"], result["clean_last"], result["frames"]) == (6, 8, 15),
+            f"clean frames {result}")
+    require(result["shortest_clip"] == 109, f"shortest clip {result['shortest_clip']}")
+    model = onnx.load(work / "zero.onnx")
+    onnx_tools.expose_frame_logits(model)
+    name = model.graph.output[-1].name
+    ours = next(layer["deviation"] for layer in report["layers"] if layer["twin"] == name)
+    # One image of the seed is what the 2D network alone takes, too.
+    i3dconv("verify", onnx_flat, "--dump", work / "image.npz", "--quiet")
+    image = numpy.load(work / "image.npz")[onnx.load(onnx_flat).graph.input[0].name]
+    expected = onnx_tools.run(onnx_flat, image)[0].reshape(-1)
+    logits = onnx_tools.run(model, onnx_tools.boring_video(image, 128))[-1]
+    theirs = [relative_error(logits[0, :, frame, 0, 0], expected) for frame in range(15)]
+    print("# frame by frame:", " ".join(f"{a:.1e}/{b:.1e}" for a, b in zip(ours, theirs)))
+    require(len(ours) == 15 and max(ours[6:9]) < 1e-5, "a clean frame is off")
+    require(max(ours) > 1e-2, "no frame deviates")
+    require(max(abs(a - b) for a, b in zip(ours, theirs)) < 1e-4, "the deviations differ")
 
 
 common.main()
