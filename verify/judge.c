@@ -14,6 +14,7 @@ struct judge {
     enum i3d_pass pass;
     struct i3d_array *seen;  /* by value: a reference that is still there; not owned */
     bool *is_reference;      /* by value */
+    double *scales;          /* by value: of a reference that was compared, or 0 */
     size_t *first, *next;    /* by value, by comparison: the next comparison + 1, or 0 */
 };
 
@@ -109,6 +110,36 @@ static double largest_of(const struct i3d_array *array)
     return (double)largest;
 }
 
+/* Whether what the operator gives differs by no more than its inputs do. */
+static bool keeps_distance(const struct i3d_node *node)
+{
+    static const char *const operators[] = {
+        "Relu", "Clip", "MaxPool", "GlobalMaxPool", "Concat", "Dropout", "Identity", "Flatten",
+        "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice",
+    };
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
+        if (i3d_is(node, operators[i]))
+            return true;
+    return i3d_is(node, "LeakyRelu") && fabsf(i3d_float(node, "alpha", 0.01f)) <= 1;
+}
+
+/* What the differences from a reference are relative to: its largest value, or that of what
+ * it was cut out of. ReLU6 leaves 6 of 90, and the rounding of 90. */
+static double scale_of(struct judge *judge, const char *reference, double largest)
+{
+    int64_t value = i3d_index_value(judge->index, reference);
+    int64_t producer = i3d_index_producer(judge->index, reference);
+    const struct i3d_node *node =
+        producer == I3D_NOWHERE ? NULL : &judge->twins->model->nodes[producer];
+    for (size_t k = 0; node && keeps_distance(node) && k < node->input_count; k++) {
+        int64_t input = *node->inputs[k] ? i3d_index_value(judge->index, node->inputs[k]) : -1;
+        if (input >= 0)
+            largest = fmax(largest, judge->scales[input]);
+    }
+    judge->scales[value] = fmax(judge->scales[value], largest);
+    return largest;
+}
+
 static enum i3d_status compare(struct judge *judge, const struct i3d_comparison *comparison,
                                const struct i3d_array *array, struct i3d_error *error)
 {
@@ -137,6 +168,8 @@ static enum i3d_status compare(struct judge *judge, const struct i3d_comparison 
     }
     if (status)
         return status;
+    if (comparison->kind != I3D_COMPARE_ALONE)
+        difference.largest = scale_of(judge, comparison->reference, difference.largest);
     if (comparison->kind == I3D_COMPARE_ALONE)
         add_finding(&verdict->alone, &difference, difference.worst_frame, difference.max_absolute,
                     INFINITY); /* judged when the bound is known */
@@ -175,9 +208,11 @@ static enum i3d_status list_comparisons(struct judge *judge, struct i3d_error *e
     size_t values = judge->index ? i3d_index_value_count(judge->index) + 1 : 0;
     judge->seen = calloc(values, sizeof *judge->seen);
     judge->is_reference = calloc(values, sizeof *judge->is_reference);
+    judge->scales = calloc(values, sizeof *judge->scales);
     judge->first = calloc(values, sizeof *judge->first);
     judge->next = calloc(twins->count + 1, sizeof *judge->next);
-    if (!judge->index || !judge->seen || !judge->is_reference || !judge->first || !judge->next)
+    if (!judge->index || !judge->seen || !judge->is_reference || !judge->scales || !judge->first
+        || !judge->next)
         return i3d_fail_memory(error);
     for (size_t i = twins->count; i-- > 0;) {
         int64_t value = i3d_index_value(judge->index, twins->comparisons[i].value);
@@ -296,6 +331,7 @@ enum i3d_status i3d_judge(struct i3d_prover *prover, enum i3d_pass pass,
     i3d_index_free(judge.index);
     free(judge.seen);
     free(judge.is_reference);
+    free(judge.scales);
     free(judge.first);
     free(judge.next);
     i3d_twins_close(&twins);
