@@ -61,6 +61,8 @@ const struct i3d_architecture i3d_architectures[] = {
       &(const struct i3d_mobilenet_v2){ .same_padding = true } },
     { "squeezenet1_1", "SqueezeNet 1.1 (torchvision)", "torchvision-squeezenet", "squeezenet1_1",
       i3d_squeezenet_build, NULL },
+    { "efficientnet_lite0", "EfficientNet-Lite0", "efficientnet-lite-pytorch",
+      "efficientnet_lite0", i3d_efficientnet_lite0_build, NULL },
     { 0 },
 };
 

@@ -22,6 +22,9 @@ struct i3d_mobilenet_v2 {
 };
 
 /* A build function of an architecture; its table points to what stands above.
- * SqueezeNet 1.1 (Iandola et al. 2016, arXiv 1602.07360) has none. */
+ * SqueezeNet 1.1 (Iandola et al. 2016, arXiv 1602.07360) has none, nor has
+ * EfficientNet-Lite0 (tensorflow/tpu, models/official/efficientnet/lite: EfficientNet-B0 of
+ * Tan and Le 2019, arXiv 1905.11946, table 1, without squeeze and excitation and with
+ * ReLU6), whose units are named after PyTorch modules of the kind `_blocks.0._expand_conv`. */
 i3d_build_function i3d_vgg_build, i3d_densenet_build, i3d_mobilenet_v2_build,
-    i3d_squeezenet_build;
+    i3d_squeezenet_build, i3d_efficientnet_lite0_build;

@@ -111,6 +111,7 @@ static void test_tables(void **state)
         { "torchvision-vgg", 22, 2 }, { "torchvision-vgg_bn", 54, 2 },
         { "torchvision-densenet", 606, 2 }, { "torchvision-densenet-2017", 606, 2 },
         { "torchvision-mobilenet_v2", 262, 2 }, { "torchvision-squeezenet", 52, 2 },
+        { "efficientnet-lite-pytorch", 247, 2 },
         { "keras-applications-resnet50", 320, 2 }, { "keras-applications-vgg16", 32, 2 },
         { "keras-applications-vgg19", 38, 2 }, { "keras-applications-densenet121", 606, 2 },
         { "keras-applications-mobilenet_v2", 262, 2 },
@@ -305,6 +306,7 @@ static void assert_last_map(const char *architecture, const struct i3d_shapes *s
         { "densenet121", "features.norm5/Relu", 1024, 7 },
         { "mobilenet_v2", "features.18.0/Relu6", 1280, 7 },
         { "squeezenet1_1", "features.12/Concat", 512, 13 },
+        { "efficientnet_lite0", "_conv_head/Relu6", 1280, 7 },
     };
     size_t i = 0;
     while (strncmp(architecture, maps[i].start, strlen(maps[i].start)))
