@@ -79,6 +79,11 @@ const struct i3d_format i3d_formats[] = {
       .recognise = i3d_npy_recognise,
       .read = i3d_npy_read,
       .write = i3d_npy_write },
+    { .name = "tensorflow",
+      .title = "TensorFlow checkpoint",
+      .suffixes = "",
+      .recognise_end = i3d_tf_recognise_end,
+      .read = i3d_tf_read },
     { .name = "onnx",
       .title = "ONNX",
       .suffixes = ".onnx",
@@ -156,18 +161,24 @@ static const char *suffixes(const struct i3d_format *format)
 static enum i3d_status recognise(struct i3d_file *file, const struct i3d_format **found,
                                  struct i3d_error *error)
 {
-    unsigned char head[I3D_HEAD_SIZE];
+    unsigned char head[I3D_HEAD_SIZE], tail[I3D_TAIL_SIZE];
     uint64_t size = i3d_file_size(file);
     size_t length = size < sizeof head ? (size_t)size : sizeof head;
+    size_t end = size < sizeof tail ? (size_t)size : sizeof tail;
     if (!size)
         return i3d_fail(error, I3D_MALFORMED, "the file is empty");
     enum i3d_status status = i3d_file_read(file, 0, head, length, error);
+    if (!status)
+        status = i3d_file_read(file, size - end, tail, end, error);
     if (status)
         return status;
     for (*found = i3d_formats; (*found)->name; ++*found)
-        if ((*found)->recognise(head, length, size))
+        if ((*found)->recognise_end && (*found)->recognise_end(tail, end, size))
             return I3D_OK;
-    char list[256];
+    for (*found = i3d_formats; (*found)->name; ++*found)
+        if ((*found)->recognise && (*found)->recognise(head, length, size))
+            return I3D_OK;
+    char list[320];
     return i3d_fail(error, I3D_MALFORMED, "the file is of no format known here (%s)",
                     list_formats(title, list, sizeof list));
 }
@@ -184,7 +195,11 @@ enum i3d_status i3d_read_model_digest(const char *path, struct i3d_model **read,
     struct i3d_error unwanted; /* i3d_error_where loses the status where there is none */
     error = error ? error : &unwanted;
     struct i3d_file *file;
-    enum i3d_status status = i3d_input_open(path, &file, error);
+    char *checkpoint;
+    enum i3d_status status = i3d_tf_find(path, &checkpoint, error);
+    if (!status)
+        status = i3d_input_open(checkpoint ? checkpoint : path, &file, error);
+    free(checkpoint);
     if (status)
         return status;
     const struct i3d_format *format = NULL;
@@ -194,7 +209,8 @@ enum i3d_status i3d_read_model_digest(const char *path, struct i3d_model **read,
         model = i3d_model_new();
         if (model) {
             model->container = format->name;
-            model->path = strcmp(path, "-") ? i3d_arena_string(model->arena, path) : NULL;
+            model->path = strcmp(path, "-") ? i3d_arena_string(model->arena, i3d_file_path(file))
+                                             : NULL;
         }
         if (!model || (strcmp(path, "-") && !model->path))
             status = i3d_fail_memory(error);
@@ -264,6 +280,8 @@ static enum i3d_status choose_format(const char *path, const struct i3d_format *
                        list_formats(suffixes, list, sizeof list));
         return i3d_error_file(error, path);
     }
+    if (!(*format)->write)
+        return i3d_fail(error, I3D_USAGE, "%s files are read, not written", (*format)->title);
     if (!(*format)->to_pipe && i3d_path_is_pipe(path)) {
         i3d_fail(error, I3D_USAGE, "%s cannot be written to a pipe", (*format)->name);
         i3d_error_hint(error, "write it to a file, or choose --to safetensors");

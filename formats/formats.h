@@ -5,7 +5,7 @@
 #include "model/model.h"
 
 /* The bytes that recognition sees. */
-enum { I3D_HEAD_SIZE = 4096 };
+enum { I3D_HEAD_SIZE = 4096, I3D_TAIL_SIZE = 64 };
 
 struct i3d_output;
 
@@ -21,10 +21,13 @@ struct i3d_format {
     bool has_companions;  /* more than one file is written */
     /* Whether a file of size bytes that starts with head is one of these. */
     bool (*recognise)(const unsigned char *head, size_t head_length, uint64_t size);
+    /* The same by the last I3D_TAIL_SIZE bytes, or null; asked first. */
+    bool (*recognise_end)(const unsigned char *tail, size_t tail_length, uint64_t size);
     /* Fills an empty model (container and path are set by the caller). The
      * sources it makes retain the file. */
     enum i3d_status (*read)(struct i3d_file *file, struct i3d_model *model,
                             struct i3d_error *error);
+    /* Null: the format is only read. */
     enum i3d_status (*write)(const struct i3d_model *model, struct i3d_output *output,
                              struct i3d_error *error);
 };
@@ -38,7 +41,8 @@ const struct i3d_format *i3d_format_by_name(const char *name);
 const struct i3d_format *i3d_format_by_suffix(const char *path);
 
 /* Opens path ("-": standard input, spooled to an unlinked temporary file),
- * recognises its format by content, reads and checks the model. Directories and
+ * recognises its format by content, reads and checks the model. A TensorFlow
+ * checkpoint may be named by its prefix or its folder; other directories and
  * files of no known format are I3D_MALFORMED; a file that is not there or
  * cannot be read is I3D_SYSTEM. */
 enum i3d_status i3d_read_model(const char *path, struct i3d_model **model,

@@ -62,3 +62,12 @@ enum i3d_status i3d_keras_write(const struct i3d_model *model, struct i3d_output
 bool i3d_keras_weights_recognise(const unsigned char *head, size_t head_length, uint64_t size);
 enum i3d_status i3d_keras_weights_write(const struct i3d_model *model, struct i3d_output *output,
                                         struct i3d_error *error);
+
+/* TensorFlow's checkpoints, which end in what tells them. */
+bool i3d_tf_recognise_end(const unsigned char *tail, size_t length, uint64_t size);
+enum i3d_status i3d_tf_read(struct i3d_file *file, struct i3d_model *model,
+                            struct i3d_error *error);
+/* How a user names a checkpoint of several files: by the prefix of their names, or by the
+ * folder whose file "checkpoint" says which is the latest. *found: the file to open, malloc'ed;
+ * null: path itself. */
+enum i3d_status i3d_tf_find(const char *path, char **found, struct i3d_error *error);

@@ -116,6 +116,8 @@ enum i3d_status tool_format(const char *out, const char *to, const struct i3d_fo
     char names[256] = "";
     for (const struct i3d_format *known = i3d_formats; known->name; known++) {
         size_t used = strlen(names);
+        if (!known->write)
+            continue;
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", known->name);
     }
     if (to)
