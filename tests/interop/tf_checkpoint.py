@@ -191,7 +191,7 @@ def test_sonnet_i3d(work):
         i3dconv("convert", inflated, "-o", work / "names.npz", "--dialect", dialect)
         i3dconv("convert", inflated, "-o", work / "expected.pt", "--dialect", "pytorch-i3d")
         names = dict(numpy.load(work / "names.npz"))
-        for version in VERSIONS:
+        for version in VERSIONS if stream == "flow" else ("v2",):
             path = work / f"{stream}-{classes}-{version}"
             save_i3d(path, names, version)
             said = i3dconv("inspect", path).decode()
