@@ -1,6 +1,6 @@
 """Writes the small valid files that the fuzz test damages into the folder given. Each shows
 one way of storing; the files in seeds/ were made by it (h5py 3.14, onnx 1.23,
-PyTorch 1.13).
+PyTorch 1.13, TensorFlow 2.21).
 
     make_seeds.py FOLDER
 """
@@ -13,6 +13,7 @@ import zipfile
 import h5py
 import numpy
 import onnx
+import tensorflow
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -133,6 +134,20 @@ def archive_seeds(folder):
     torch.save(state, folder / "before_1_6.pt", _use_new_zipfile_serialization=False)
 
 
+def checkpoint_seeds(folder):
+    """TensorFlow's V1 checkpoint: one file, its blocks compressed."""
+    v1 = tensorflow.compat.v1
+    with tensorflow.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("conv/kernel", initializer=KERNEL)
+        v1.get_variable("rows", (10, 6), partitioner=v1.fixed_size_partitioner(3))
+        v1.get_variable("step", initializer=numpy.int64(-7))
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver(write_version=v1.train.SaverDef.V1).save(
+            session, str(folder / "variables.ckpt"), latest_filename="latest",
+            write_meta_graph=False)
+    (folder / "latest").unlink()
+
+
 def main(folder):
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
@@ -140,6 +155,7 @@ def main(folder):
     keras_seeds(folder)
     onnx_seeds(folder)
     archive_seeds(folder)
+    checkpoint_seeds(folder)
 
 
 main(sys.argv[1])
