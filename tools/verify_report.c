@@ -3,7 +3,9 @@
 #include "tools/tool.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void raise_to(double *worst, const struct i3d_finding *finding)
 {
@@ -26,6 +28,16 @@ struct verify_totals verify_total(const struct i3d_proof *proof)
         raise_to(&totals.worst_spoilt, &layer->spoilt);
     }
     return totals;
+}
+
+/* A word of the verdict: green or red, on a terminal whose user has not set NO_COLOR. */
+static const char *coloured(bool good, const char *word, char buffer[32])
+{
+    const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    if (!isatty(STDOUT_FILENO) || (refused && *refused) || !terminal || !strcmp(terminal, "dumb"))
+        return word;
+    snprintf(buffer, 32, "\033[%dm%s\033[0m", good ? 32 : 31, word);
+    return buffer;
 }
 
 static bool is_good(const struct i3d_layer_verdict *layer)
@@ -73,7 +85,8 @@ static void print_layer(const struct i3d_proof *proof, const struct i3d_layer_ve
         print_number(&layer->clean);
         print_number(&layer->spoilt);
     }
-    printf("  %s\n", is_good(layer) ? "ok" : "FAIL");
+    char word[32];
+    printf("  %s\n", coloured(is_good(layer), is_good(layer) ? "ok" : "FAIL", word));
     if (layer->audit_note[0])
         printf("    %s\n", i3d_printable(layer->audit_note, note, sizeof note));
 }
@@ -138,7 +151,10 @@ void verify_print_verdicts(const struct i3d_proof *proof)
 {
     struct verify_totals totals = verify_total(proof);
     char text[512];
-    printf("WEIGHTS %s audit of %zu %s", proof->weights_good ? "PASS" : "FAIL", totals.weighted,
+    char word[32];
+    printf("WEIGHTS %s audit of %zu %s",
+           coloured(proof->weights_good, proof->weights_good ? "PASS" : "FAIL", word),
+           totals.weighted,
            proof->by_name ? "tensors, paired by name" : "layers");
     if (*proof->recipe)
         printf(" by recipe %s", proof->recipe);

@@ -4,7 +4,10 @@ import common
 
 common.need("onnx", "onnxruntime", "h5py")
 
+import os
+import pty
 import shutil
+import subprocess
 
 import h5py
 import onnx
@@ -49,6 +52,30 @@ def test_untouched_copy_passes(work):
     onnx.save(onnx.load(work / "good.onnx"), work / "copy.onnx")
     verify(flat, work / "copy.onnx")
     verify(flat, work / "good.h5")
+
+
+def shown_on_a_terminal(*arguments, **variables):
+    """What i3dconv prints there."""
+    ours, its = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", **variables}
+    with subprocess.Popen([common.I3DCONV, *map(str, arguments)], stdout=its, env=environment):
+        os.close(its)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # how Linux tells the end
+            pass
+    os.close(ours)
+    return shown
+
+
+def test_colour_on_terminals_only(work):
+    command = ["verify", prepare(work), work / "good.onnx", "--audit"]
+    require(b"\033[32mok\033[0m" in shown_on_a_terminal(*command, NO_COLOR=""), "no colour")
+    require(b"\033" not in shown_on_a_terminal(*command, NO_COLOR="1"), "NO_COLOR is not heeded")
+    require(b"\033" not in shown_on_a_terminal(*command, TERM="dumb"), "colour on a dumb terminal")
+    require(b"\033" not in i3dconv(*command), "colour in a pipe")
 
 
 def test_slice_scaled(work):
