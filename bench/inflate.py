@@ -4,80 +4,17 @@ a Python script doing the same.
     inflate.py I3DCONV [RUNS]        peers run with this Python: h5py, onnx, numpy
 
 The three take turns; times are medians. A durable copy is cp and then sync of that file;
-i3dconv syncs what it writes, the Python scripts do not. Memory is counted in two ways:
-"process" is the largest resident set of any process (as /usr/bin/time has it), "tree" the
-largest sum of proportional set sizes over the process and its children, sampled.
+i3dconv syncs what it writes, the Python scripts do not. Memory as in measure.py.
 """
 
-import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+
+from measure import MEBIBYTE, largest_process, largest_tree, median, peak, take_turns
 
 HERE = pathlib.Path(__file__).parent
-MEBIBYTE = 1 << 20
-
-
-def environment():
-    """Ours without what pins OpenBLAS to old kernels."""
-    return {name: value for name, value in os.environ.items()
-            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-
-
-def run_timed(commands, result):
-    """Wall-clock seconds of the commands, one after the other. The result of the run before
-    is gone, and the disk is idle: nobody pays for another one's writing."""
-    result.unlink(missing_ok=True)
-    os.sync()
-    start = time.perf_counter()
-    for command in commands:
-        subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
-
-
-def largest_process(command):
-    """Bytes. /usr/bin/time is small itself; a child of ours would inherit our peak."""
-    with tempfile.NamedTemporaryFile() as report:
-        subprocess.run(["/usr/bin/time", "-f", "%M", "-o", report.name, *command], check=True,
-                       env=environment(), stdout=subprocess.DEVNULL)
-        return int(report.read()) * 1024
-
-
-def processes_below(pid):
-    try:
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        children = []
-    return [pid] + [below for child in children for below in processes_below(int(child))]
-
-
-def proportional_set(pid):
-    try:
-        for line in open(f"/proc/{pid}/smaps_rollup"):
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # it has ended meanwhile
-    return 0
-
-
-def largest_tree(command):
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
-    largest = 0
-    while process.poll() is None:
-        total = sum(proportional_set(pid) for pid in processes_below(process.pid))
-        largest = max(largest, total)
-        time.sleep(0.0005)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return largest
-
-
-def peak(measure, command, runs=3):
-    return max(measure(command) for _ in range(runs))
 
 
 def compare(i3dconv, suffix, folder, runs):
@@ -92,13 +29,8 @@ def compare(i3dconv, suffix, folder, runs):
         "durable copy": [["cp", inflated, result], ["sync", result]],
         peer.name: [[sys.executable, peer, flat, result]],
     }
-    for commands in contenders.values():
-        run_timed(commands, result)  # warm caches
-    times = {name: [] for name in contenders}
-    for _ in range(runs):
-        for name, commands in contenders.items():
-            times[name].append(run_timed(commands, result))
-    median = {name: statistics.median(values) for name, values in times.items()}
+    times = take_turns(contenders, result, runs)
+    medians = {name: median(values) for name, values in times.items()}
 
     print(f"\n{suffix}: {flat.stat().st_size / 1e6:.1f} MB to "
           f"{inflated.stat().st_size / 1e6:.1f} MB, {runs} runs each")
@@ -109,8 +41,8 @@ def compare(i3dconv, suffix, folder, runs):
         if name != "durable copy":
             memory = (f"{peak(largest_process, commands[0]) / MEBIBYTE:13.1f}"
                       f"{peak(largest_tree, commands[0]) / MEBIBYTE:10.1f}")
-        print(f"{name:18}{median[name]:10.3f}{min(times[name]):8.3f}{max(times[name]):8.3f}"
-              f"{median[name] / median['durable copy']:8.2f}{memory}")
+        print(f"{name:18}{medians[name]:10.3f}{min(times[name]):8.3f}{max(times[name]):8.3f}"
+              f"{medians[name] / medians['durable copy']:8.2f}{memory}")
 
 
 def main(i3dconv, runs="11"):

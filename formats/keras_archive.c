@@ -153,27 +153,21 @@ static enum i3d_status write_weights(const struct i3d_model *model, struct i3d_f
     char *name;
     int fd;
     struct i3d_output *output;
+    *file = NULL;
     enum i3d_status status = make_spool(&name, &fd, error);
     if (status)
         return status;
     close(fd);
     status = i3d_output_open(name, &output, error);
     if (!status) {
+        i3d_output_make_scratch(output);
         status = i3d_hdf5_write(model, output, error);
         if (status)
             i3d_output_abandon(output);
         else
-            status = i3d_output_commit(output, error);
+            status = i3d_output_take(output, file, error);
     }
-    fd = status ? -1 : open(name, O_RDONLY | O_CLOEXEC);
-    if (!status && fd < 0)
-        status = i3d_fail_errno(error, "cannot read a temporary file");
     unlink(name);
-    *file = status ? NULL : i3d_file_new(fd, name);
-    if (!status && !*file) {
-        close(fd);
-        status = i3d_fail_memory(error);
-    }
     free(name);
     return status;
 }

@@ -254,7 +254,7 @@ static void read_layer(struct linker *linker, size_t position, json_t *from)
 
 struct i3d_keras_network *i3d_keras_parse(struct i3d_json_reader *reader, json_t *root)
 {
-    const char *class_name = i3d_json_needed_text(reader, root, "class_name");
+    const char *class_name = i3d_json_text_at(reader, root, "class_name", "");
     if (reader->status)
         return NULL;
     if (!i3d_keras_is_network(class_name)) {

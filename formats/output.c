@@ -20,6 +20,7 @@ struct i3d_output {
     char *target;                    /* path with its links followed; null if inherited */
     char *temporary;                 /* null if written directly */
     int fd;
+    bool is_scratch;
     bool has_file; /* device and inode tell a regular file */
     dev_t device;
     ino_t inode;
@@ -260,7 +261,7 @@ const char *i3d_output_path(const struct i3d_output *output)
 static void send_on(struct i3d_output *output, size_t length)
 {
     output->unsent += length;
-    if (output->unsent < SEND_SIZE || !output->temporary)
+    if (output->unsent < SEND_SIZE || !output->temporary || output->is_scratch)
         return;
     output->unsent = 0;
     sync_file_range(output->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -385,6 +386,27 @@ enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *e
         status = publish(next, error);
     if (!status)
         status = publish(output, error);
+    i3d_output_abandon(output);
+    return status;
+}
+
+void i3d_output_make_scratch(struct i3d_output *output)
+{
+    output->is_scratch = true;
+}
+
+enum i3d_status i3d_output_take(struct i3d_output *output, struct i3d_file **file,
+                                struct i3d_error *error)
+{
+    *file = NULL;
+    enum i3d_status status = flush(output, error);
+    int fd = status ? -1 : fcntl(output->fd, F_DUPFD_CLOEXEC, 0);
+    if (!status && fd < 0)
+        status = cannot_write(output->path, error);
+    if (!status && !(*file = i3d_file_new(fd, output->path))) {
+        close(fd);
+        status = i3d_fail_memory(error);
+    }
     i3d_output_abandon(output);
     return status;
 }

@@ -52,6 +52,13 @@ enum i3d_status i3d_output_write_at(struct i3d_output *output, uint64_t offset,
 enum i3d_status i3d_output_put(const char *path, const void *bytes, size_t length,
                                struct i3d_error *error);
 
+/* Says that the output will not appear but be taken, so that nothing is sent to the disk. */
+void i3d_output_make_scratch(struct i3d_output *output);
+/* Gives what was written as a file without a name, in place of making it appear: for a part
+ * of another output. Frees output, also on failure; not for pipes. */
+enum i3d_status i3d_output_take(struct i3d_output *output, struct i3d_file **file,
+                                struct i3d_error *error);
+
 /* Makes the output appear. Frees output, also on failure. */
 enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *error);
 /* Drops it and removes the temporary file. Null is fine. */
