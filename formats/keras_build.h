@@ -120,7 +120,8 @@ void i3d_keras_activate_layer(struct i3d_keras_builder *builder, struct i3d_kera
 i3d_keras_make i3d_keras_make_activation, i3d_keras_make_relu, i3d_keras_make_leaky_relu,
     i3d_keras_make_elu, i3d_keras_make_prelu, i3d_keras_make_softmax, i3d_keras_make_convolution,
     i3d_keras_make_depthwise, i3d_keras_make_separable, i3d_keras_make_pool,
-    i3d_keras_make_global_pool, i3d_keras_make_zero_padding, i3d_keras_make_dense,
+    i3d_keras_make_global_pool, i3d_keras_make_zero_padding, i3d_keras_make_cropping, i3d_keras_make_transposed,
+    i3d_keras_make_upsampling, i3d_keras_make_dense,
     i3d_keras_make_batch_normalization, i3d_keras_make_merge, i3d_keras_make_concatenate,
     i3d_keras_make_dropout, i3d_keras_make_identity, i3d_keras_make_flatten,
     i3d_keras_make_reshape, i3d_keras_make_permute, i3d_keras_make_rescaling;

@@ -22,6 +22,8 @@ static const struct i3d_keras_class classes[] = {
     { "DepthwiseConv2D", i3d_keras_make_depthwise, { KERNEL, BIAS }, 1, 2 },
     { "SeparableConv2D", i3d_keras_make_separable,
       { KERNEL, { "pointwise_kernel", NULL, false }, BIAS }, 1, 2 },
+    { "Conv2DTranspose", i3d_keras_make_transposed, { KERNEL, BIAS }, 1, 2 },
+    { "Conv3DTranspose", i3d_keras_make_transposed, { KERNEL, BIAS }, 1, 3 },
     { "Dense", i3d_keras_make_dense, { KERNEL, BIAS }, 1, 0 },
     { "BatchNormalization", i3d_keras_make_batch_normalization, NORM, 1, 0 },
     { "SyncBatchNormalization", i3d_keras_make_batch_normalization, NORM, 1, 0 },
@@ -35,6 +37,10 @@ static const struct i3d_keras_class classes[] = {
     { "GlobalAveragePooling3D", i3d_keras_make_global_pool, { { 0 } }, 1, 3 },
     { "ZeroPadding2D", i3d_keras_make_zero_padding, { { 0 } }, 1, 2 },
     { "ZeroPadding3D", i3d_keras_make_zero_padding, { { 0 } }, 1, 3 },
+    { "Cropping2D", i3d_keras_make_cropping, { { 0 } }, 1, 2 },
+    { "Cropping3D", i3d_keras_make_cropping, { { 0 } }, 1, 3 },
+    { "UpSampling2D", i3d_keras_make_upsampling, { { 0 } }, 1, 2 },
+    { "UpSampling3D", i3d_keras_make_upsampling, { { 0 } }, 1, 3 },
     { "Activation", i3d_keras_make_activation, { { 0 } }, 1, 0 },
     { "ReLU", i3d_keras_make_relu, { { 0 } }, 1, 0 },
     { "LeakyReLU", i3d_keras_make_leaky_relu, { { 0 } }, 1, 0 },
@@ -508,7 +514,8 @@ enum i3d_status i3d_keras_build(struct i3d_model *model, const char *config,
                                 enum i3d_keras_layout layout, const char *keras_version,
                                 struct i3d_error *error)
 {
-    struct i3d_json_reader reader = { .arena = model->arena, .error = error };
+    struct i3d_json_reader reader = { .what = "Keras' configuration", .arena = model->arena,
+                                      .error = error };
     json_t *root = i3d_json_parse(&reader, config, strlen(config));
     struct i3d_keras_network *network = reader.status ? NULL : i3d_keras_parse(&reader, root);
     struct i3d_keras_builder builder = { .model = model, .error = error, .names = json_object(),

@@ -194,6 +194,93 @@ void i3d_keras_make_separable(struct i3d_keras_builder *builder,
     i3d_keras_activate_layer(builder, output);
 }
 
+/* The other way round: Keras' kernel has the outputs ahead of the inputs, ONNX's the inputs
+ * ahead of the outputs. What "same" cuts off is what the convolution forth would pad. */
+void i3d_keras_make_transposed(struct i3d_keras_builder *builder,
+                               const struct i3d_keras_value *inputs, size_t count,
+                               struct i3d_keras_value *output)
+{
+    (void)count;
+    int axes = i3d_keras_axes(builder);
+    int64_t size[3], stride[3], dilation[3], dims[I3D_MAX_RANK], pads[6], more[3];
+    int permutation[I3D_MAX_RANK] = { axes + 1, axes };
+    const char *padding = i3d_keras_text(builder, "padding", "valid");
+    bool is_same = !strcmp(padding, "same");
+    json_t *asked = i3d_keras_get(builder, "output_padding");
+    struct i3d_tensor *kernel = i3d_keras_weight(builder, 0);
+    struct i3d_tensor *bias =
+        i3d_keras_flag(builder, "use_bias", true) ? i3d_keras_weight(builder, 1) : NULL;
+    if (!is_same && strcmp(padding, "valid"))
+        i3d_keras_refuse(builder, "its padding %.60s is not handled", padding);
+    if (asked && !json_is_null(asked))
+        i3d_keras_refuse(builder, "its output_padding is not handled");
+    if (!take_image(builder, &inputs[0], output) || !kernel)
+        return;
+    read_sizes(builder, "strides", axes, NULL, stride);
+    read_sizes(builder, "dilation_rate", axes, NULL, dilation);
+    read_sizes(builder, "kernel_size", axes, NULL, size);
+    if (kernel->rank != axes + 2)
+        i3d_keras_blame(builder, "its kernel has %d axes where %d are needed", kernel->rank,
+                        axes + 2);
+    for (int k = 0; k < axes && !builder->status; k++) {
+        int64_t surplus = (size[k] - 1) * dilation[k] + 1 - stride[k];
+        if (kernel->dims[k] != size[k] && json_object_get(builder->names, kernel->name)
+            == json_true())
+            i3d_keras_blame(builder, "its kernel does not fit its kernel_size");
+        permutation[k + 2] = k;
+        dims[k + 2] = kernel->dims[k];
+        pads[k] = is_same && surplus > 0 ? surplus / 2 : 0;
+        pads[axes + k] = is_same && surplus > 0 ? surplus - pads[k] : 0;
+        more[k] = surplus < 0 ? -surplus : 0;
+    }
+    if (builder->status)
+        return;
+    dims[0] = kernel->dims[axes + 1];
+    dims[1] = kernel->dims[axes];
+    i3d_keras_permute(builder, kernel, permutation, axes + 2, dims);
+    const char *const all[] = { output->name, kernel->name, bias ? bias->name : NULL, NULL };
+    struct i3d_node *node = i3d_keras_node(builder, "ConvTranspose", "", all, &output->name);
+    set_ints(builder, node, "kernel_shape", size, axes);
+    set_ints(builder, node, "strides", stride, axes);
+    set_ints(builder, node, "dilations", dilation, axes);
+    set_ints(builder, node, "pads", pads, 2 * axes);
+    set_ints(builder, node, "output_padding", more, axes);
+    output->is_pixel = false;
+    i3d_keras_activate_layer(builder, output);
+}
+
+/* Keras repeats, or interpolates between the centres of pixels. */
+void i3d_keras_make_upsampling(struct i3d_keras_builder *builder,
+                               const struct i3d_keras_value *inputs, size_t count,
+                               struct i3d_keras_value *output)
+{
+    (void)count;
+    int axes = i3d_keras_axes(builder);
+    int64_t size[3], length = axes + 2;
+    float scales[I3D_MAX_RANK] = { 1, 1 };
+    const char *how = i3d_keras_text(builder, "interpolation", "nearest");
+    bool is_linear = !strcmp(how, "bilinear");
+    if (!is_linear && strcmp(how, "nearest"))
+        i3d_keras_refuse(builder, "its interpolation %.60s is not handled", how);
+    if (!take_image(builder, &inputs[0], output))
+        return;
+    read_sizes(builder, "size", axes, (const int64_t[]){ 2, 2, 2 }, size);
+    for (int k = 0; k < axes; k++)
+        scales[k + 2] = (float)size[k];
+    const char *const all[] = { output->name, "",
+                                i3d_keras_floats(builder, "scales", 1, &length, scales), NULL };
+    struct i3d_node *node = i3d_keras_node(builder, "Resize", "", all, &output->name);
+    const char *const told[][2] = {
+        { "mode", is_linear ? "linear" : "nearest" },
+        { "coordinate_transformation_mode", is_linear ? "half_pixel" : "asymmetric" },
+        { "nearest_mode", "floor" },
+    };
+    for (size_t i = 0; i < sizeof told / sizeof *told && !builder->status; i++)
+        if (!i3d_set_string(builder->model, node, told[i][0], told[i][1]))
+            builder->status = i3d_fail_memory(builder->error);
+    output->is_pixel = false;
+}
+
 static bool is_maximum(const struct i3d_keras_builder *builder)
 {
     return strstr(builder->layer->class_name, "Max");
@@ -236,35 +323,65 @@ void i3d_keras_make_global_pool(struct i3d_keras_builder *builder,
     i3d_keras_canonical(builder, 2, output->order);
 }
 
-/* padding: a number, one for each axis, or a pair for each axis. */
+/* A number, one for each axis, or a pair for each axis: how much ahead, then behind. */
+static void read_margins(struct i3d_keras_builder *builder, const char *key, int64_t fallback,
+                         int64_t margins[2][3])
+{
+    int axes = i3d_keras_axes(builder);
+    json_t *margin = i3d_keras_get(builder, key);
+    bool is_list = json_is_array(margin);
+    if (is_list && json_array_size(margin) != (size_t)axes)
+        i3d_keras_blame(builder, "its %s is not one of %d axes", key, axes);
+    for (int k = 0; k < axes && !builder->status; k++) {
+        json_t *axis = is_list ? json_array_get(margin, (size_t)k) : margin;
+        bool is_pair = json_array_size(axis) == 2;
+        for (int side = 0; side < 2; side++) {
+            json_t *number = is_pair ? json_array_get(axis, (size_t)side) : axis;
+            json_int_t size = json_integer_value(number);
+            if (margin && (!json_is_integer(number) || size < 0 || size > 1 << 20))
+                i3d_keras_blame(builder, "its %s is not made of small integers", key);
+            margins[side][k] = margin ? size : fallback;
+        }
+    }
+}
+
 void i3d_keras_make_zero_padding(struct i3d_keras_builder *builder,
                                  const struct i3d_keras_value *inputs, size_t count,
                                  struct i3d_keras_value *output)
 {
     (void)count;
     int axes = i3d_keras_axes(builder);
-    int64_t pads[2 * I3D_MAX_RANK] = { 0 };
+    int64_t pads[2 * I3D_MAX_RANK] = { 0 }, margins[2][3] = { { 0 } };
     if (!take_image(builder, &inputs[0], output))
         return;
-    json_t *padding = i3d_keras_get(builder, "padding");
-    bool is_list = json_is_array(padding);
-    if (is_list && json_array_size(padding) != (size_t)axes)
-        i3d_keras_blame(builder, "its padding is not one of %d axes", axes);
-    for (int k = 0; k < axes && !builder->status; k++) {
-        json_t *axis = is_list ? json_array_get(padding, (size_t)k) : padding;
-        bool is_pair = json_array_size(axis) == 2;
-        for (int side = 0; side < 2; side++) {
-            json_t *number = is_pair ? json_array_get(axis, (size_t)side) : axis;
-            json_int_t size = json_integer_value(number);
-            if (padding && (!json_is_integer(number) || size < 0 || size > 1 << 20))
-                i3d_keras_blame(builder, "its padding is not made of small integers");
-            pads[side * (axes + 2) + 2 + k] = padding ? size : 1;
-        }
-    }
+    read_margins(builder, "padding", 1, margins);
+    for (int side = 0; side < 2; side++)
+        memcpy(pads + side * (axes + 2) + 2, margins[side], (size_t)axes * sizeof *pads);
     const char *const both[] = {
         output->name, i3d_keras_ints(builder, "pads", (size_t)(2 * axes + 4), pads), NULL
     };
     i3d_keras_node(builder, "Pad", "", both, &output->name);
+    output->is_pixel = false;
+}
+
+void i3d_keras_make_cropping(struct i3d_keras_builder *builder,
+                             const struct i3d_keras_value *inputs, size_t count,
+                             struct i3d_keras_value *output)
+{
+    (void)count;
+    size_t axes = (size_t)i3d_keras_axes(builder);
+    int64_t margins[2][3] = { { 0 } }, ends[3], places[3];
+    if (!take_image(builder, &inputs[0], output))
+        return;
+    read_margins(builder, "cropping", 0, margins);
+    for (size_t k = 0; k < axes; k++) {
+        ends[k] = margins[1][k] ? -margins[1][k] : INT64_MAX;
+        places[k] = (int64_t)k + 2;
+    }
+    const char *const all[] = { output->name, i3d_keras_ints(builder, "starts", axes, margins[0]),
+                                i3d_keras_ints(builder, "ends", axes, ends),
+                                i3d_keras_ints(builder, "axes", axes, places), NULL };
+    i3d_keras_node(builder, "Slice", "", all, &output->name);
     output->is_pixel = false;
 }
 

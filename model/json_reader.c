@@ -30,13 +30,19 @@ void i3d_json_leave(struct i3d_json_reader *reader, size_t before)
     reader->path[before] = 0;
 }
 
+static const char *what_of(const struct i3d_json_reader *reader)
+{
+    return reader->what ? reader->what : "graph JSON";
+}
+
 void i3d_json_refuse(struct i3d_json_reader *reader, const char *key, const char *what)
 {
     if (reader->status)
         return;
     const char *path = reader->path + (reader->path[0] == '.');
     reader->status = i3d_fail(reader->error, I3D_MALFORMED, "%s", what);
-    i3d_error_where(reader->error, "graph JSON, %s%s%s", path, *path && *key ? "." : "", key);
+    i3d_error_where(reader->error, "%s%s%s%s%s", what_of(reader), *path || *key ? ", " : "", path,
+                    *path && *key ? "." : "", key);
 }
 
 void *i3d_json_allocate(struct i3d_json_reader *reader, size_t count, size_t size)
@@ -226,7 +232,7 @@ json_t *i3d_json_parse(struct i3d_json_reader *reader, const char *json, size_t 
         reader->status = is_memory
             ? i3d_fail_memory(reader->error)
             : i3d_fail(reader->error, I3D_MALFORMED, "%s", problem.text);
-        i3d_error_where(reader->error, "graph JSON, byte %d", problem.position);
+        i3d_error_where(reader->error, "%s, byte %d", what_of(reader), problem.position);
         return NULL;
     }
     if (!json_is_object(root))

@@ -9,6 +9,7 @@
 /* After the first failure every function does nothing and returns nothing, so
  * that only loops have to look at status. */
 struct i3d_json_reader {
+    const char *what; /* the JSON is, in errors; null: "graph JSON" */
     struct i3d_arena *arena; /* texts, bytes and lists are copied here */
     struct i3d_error *error;
     enum i3d_status status;

@@ -91,8 +91,27 @@ def video():
     return keras.Model(clip, layers.Dense(4)(value))
 
 
+def unet():
+    """Down and up again, by every way up that is read."""
+    image = layers.Input((24, 28, 3))
+    first = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    second = layers.Conv2D(8, 3, padding="same", activation="relu")(layers.MaxPooling2D()(first))
+    deep = layers.Conv2D(10, 3, activation="relu")(layers.MaxPooling2D()(second))
+    value = layers.Conv2DTranspose(8, 3, activation="relu")(deep)
+    value = layers.Conv2DTranspose(8, 3, strides=2, padding="same", use_bias=False)(value)
+    value = layers.Concatenate()([value, second])
+    value = layers.UpSampling2D(2)(value)
+    value = layers.Add()([layers.Conv2D(6, 1)(value), first])
+    value = layers.UpSampling2D((2, 3), interpolation="bilinear")(value)
+    value = layers.Cropping2D(((3, 1), (0, 2)))(value)
+    value = layers.Conv2DTranspose(4, (2, 5), strides=(3, 4), padding="same")(value)
+    value = layers.Conv2DTranspose(2, 4, strides=(2, 1), padding="same", dilation_rate=1)(value)
+    return keras.Model(image, layers.Activation("sigmoid")(value))
+
+
 ALL = {"sequential": sequential, "branches": branches, "separable": separable,
        "depthwise": depthwise, "video": video}
+READ_ONLY = {"unet": unet}
 
 
 def fill(model, seed):
@@ -116,7 +135,7 @@ def fill(model, seed):
 
 def make(name):
     keras.utils.clear_session()
-    return fill(ALL[name](), seed=len(name))
+    return fill((ALL | READ_ONLY)[name](), seed=len(name))
 
 
 def an_input(model, seed=5):
