@@ -8,6 +8,7 @@
 #include "zoo/preprocess.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const char usage[] =
     "Usage: i3dconv verify M2D M3D [OPTION]...\n"
@@ -150,6 +151,9 @@ static int settle_files(int argc, char **argv, struct arguments *arguments)
     arguments->inflated = argv[optind + 1];
     if (!strcmp(arguments->flat, "-") && !strcmp(arguments->inflated, "-"))
         return tool_usage("verify", "only one of the two can be standard input");
+    const char *suffix = arguments->plot ? strrchr(arguments->plot, '.') : NULL;
+    if (suffix && !strcasecmp(suffix, ".png"))
+        return tool_usage("verify", "--plot writes SVG; name the file .svg");
     if (proof->audit_only && (proof->deployed || proof->motion || arguments->image_count))
         return tool_usage("verify", "--audit runs nothing");
     return I3D_OK;

@@ -462,7 +462,8 @@ static void expect_refusal(const char *json, const char *where)
     assert_int_equal(status, I3D_MALFORMED);
     assert_string_not_equal(error.message, "");
     char wanted[300];
-    snprintf(wanted, sizeof wanted, "graph JSON, %s", where ? where : "byte ");
+    snprintf(wanted, sizeof wanted, "graph JSON%s%s", where && !*where ? "" : ", ",
+             where ? where : "byte ");
     if (where)
         assert_string_equal(error.where, wanted);
     else
