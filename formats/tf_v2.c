@@ -5,8 +5,8 @@
  * The empty key holds the BundleHeaderProto, every other one a BundleEntryProto. The
  * entry of a variable in parts lists its slices, each of which has an entry of its own
  * under a key that starts with a zero byte. */
+#include "formats/companion.h"
 #include "formats/crc32c.h"
-#include "formats/input.h"
 #include "formats/tf_checkpoint.h"
 
 #include <stdio.h>
@@ -29,7 +29,8 @@ struct entry {
 struct bundle {
     struct i3d_file *index;
     uint64_t shard_count;
-    struct i3d_file **shards; /* opened when an entry asks for one */
+    struct i3d_companions *companions;
+    struct i3d_file **shards; /* the companions' own; opened when an entry asks for one */
     struct entry *entries;    /* sorted by key, as in the table */
     size_t count, room, names_length;
 };
@@ -212,10 +213,12 @@ static enum i3d_status open_shard(struct bundle *bundle, uint64_t shard, struct 
                                          "index, which ends in %s", SUFFIX);
         return i3d_error_hint(error, "name the file as TensorFlow did");
     }
-    if (asprintf(&name, "%.*s.data-%05llu-of-%05llu", (int)(length - suffix), path,
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    if (asprintf(&name, "%.*s.data-%05llu-of-%05llu", (int)(strlen(base) - suffix), base,
                  (unsigned long long)shard, (unsigned long long)bundle->shard_count) < 0)
         return i3d_fail_memory(error);
-    enum i3d_status status = i3d_input_open(name, &bundle->shards[shard], error);
+    enum i3d_status status =
+        i3d_companions_open(bundle->companions, name, &bundle->shards[shard], error);
     free(name);
     return status;
 }
@@ -345,8 +348,9 @@ static enum i3d_status put_variables(struct bundle *bundle, struct i3d_model *mo
 enum i3d_status i3d_tf_read_v2(struct i3d_file *file, struct i3d_table *table,
                                struct i3d_model *model, struct i3d_error *error)
 {
-    struct bundle bundle = { .index = file };
-    enum i3d_status status = I3D_OK;
+    struct bundle bundle = { .index = file,
+                             .companions = i3d_companions_new(i3d_file_path(file)) };
+    enum i3d_status status = bundle.companions ? I3D_OK : i3d_fail_memory(error);
     for (size_t i = 0; i < i3d_table_block_count(table) && !status; i++) {
         struct i3d_table_block block;
         status = i3d_table_load(table, i, &block, error);
@@ -360,9 +364,7 @@ enum i3d_status i3d_tf_read_v2(struct i3d_file *file, struct i3d_table *table,
         free(bundle.entries[i].key);
         i3d_tf_variable_free(&bundle.entries[i].variable);
     }
-    for (uint64_t i = 0; i < bundle.shard_count && bundle.shards; i++)
-        if (bundle.shards[i])
-            i3d_file_release(bundle.shards[i]);
+    i3d_companions_free(bundle.companions);
     free(bundle.entries);
     free(bundle.shards);
     return status;

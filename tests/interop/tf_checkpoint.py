@@ -217,6 +217,29 @@ def test_damaged_elements(work):
     require("ends ahead" in refusal("inspect", prefix, status=3), "a cut file is not named")
 
 
+def test_links_out_of_the_folder(work):
+    """A data file may be a link to its neighbour, but not to what lies elsewhere."""
+    prefix = save_small(work / "linked", "v2")
+    data = prefix.with_name("linked.data-00000-of-00001")
+    (work / "elsewhere").mkdir()
+    outside = work / "elsewhere" / "data"
+    data.rename(outside)
+    (work / "inside").mkdir()
+    shutil.copy(outside, work / "inside" / "data")
+    data.symlink_to("inside/data")
+    i3dconv("convert", prefix, "-o", work / "out.safetensors")
+    (work / "home").mkdir()
+    home = work / "home" / "linked"
+    shutil.copy(f"{prefix}.index", f"{home}.index")
+    link = home.with_name(data.name)
+    link.symlink_to("../elsewhere/data")
+    message = refusal("inspect", home, status=3)
+    require("leaves the model's folder" in message, message)
+    link.unlink()
+    os.link(outside, link)
+    require("hard links" in refusal("inspect", home, status=3), "a hard link is followed")
+
+
 def save_small(prefix, version):
     with tensorflow.Graph().as_default(), v1.Session() as session:
         v1.get_variable("kernel", (3, 3, 2, 4))
