@@ -16,12 +16,13 @@ from common import I3DCONV, i3dconv, require
 LARGEST_ERROR = 1e-5
 
 
-def require_identity(flat, work, recipe, frames):
-    """Whatever the verdict on a boring video: what motion finds is judged here."""
+def require_identity(flat, work, recipe, frames, status=0):
+    """status: of verify, whose verdict is on the boring video too."""
     i3dconv("inflate", flat, "-o", work / "three.onnx", "--recipe", recipe)
     done = subprocess.run([I3DCONV, "verify", flat, work / "three.onnx", "--motion", "--frames",
                            str(frames), "--json"], capture_output=True)
-    require(done.returncode in (0, 1), done.stderr.decode())
+    require(done.returncode == status,
+            f"exit {done.returncode} where {status} was expected: {done.stderr.decode()}")
     layers = json.loads(done.stdout)["layers"]
     missing = [layer["name"] for layer in layers if not layer["motion"]]
     require(not missing, f"no reference for {missing}")
@@ -47,7 +48,9 @@ def test_resnet50(work):
 
 
 def test_mobilenet_v2(work):
-    require_identity(synthetic(work, "mobilenet_v2"), work, "isotropic", 8)
+    """With seeded weights rounding grows beyond the tolerance on the way through the boring
+    video's layers; what motion finds is judged layer by layer."""
+    require_identity(synthetic(work, "mobilenet_v2"), work, "isotropic", 8, status=1)
 
 
 def test_u_net(work):
