@@ -135,7 +135,7 @@ def archive_seeds(folder):
 
 
 def checkpoint_seeds(folder):
-    """TensorFlow's V1 checkpoint: one file, its blocks compressed."""
+    """TensorFlow's V1 checkpoint: one file. Its blocks are plain, as TensorFlow writes them today."""
     v1 = tensorflow.compat.v1
     with tensorflow.Graph().as_default(), v1.Session() as session:
         v1.get_variable("conv/kernel", initializer=KERNEL)
