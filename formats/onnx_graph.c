@@ -245,8 +245,8 @@ static enum i3d_status read_node(struct i3d_wire *wire, const struct i3d_wire_fi
         status = i3d_onnx_keep(model->arena, parts.carry.bytes, parts.carry.length,
                                &node->unknown, error);
     if (status && node)
-        i3d_error_where(error, "node %zu (%s %s)", model->node_count - 1, node->op_type,
-                        node->name);
+        i3d_error_where(error, "node %zu (%s%s%s)", model->node_count - 1, node->op_type,
+                        *node->name ? " " : "", node->name);
     if (proto)
         i3d__onnx__node_proto__free_unpacked(proto, NULL);
     i3d_onnx_parts_free(&parts);

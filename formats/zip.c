@@ -19,6 +19,7 @@ struct i3d_zip {
     zip_error_t problem;
     zip_t *archive;
     struct member *members;
+    size_t *by_name; /* the members in the order of their names' bytes */
     size_t count;
 };
 
@@ -115,6 +116,28 @@ static enum i3d_status open_archive(struct i3d_zip *zip, struct i3d_error *error
     return status;
 }
 
+static int compare_names(const void *a, const void *b, void *zip)
+{
+    return strcmp(i3d_zip_name(zip, *(const size_t *)a), i3d_zip_name(zip, *(const size_t *)b));
+}
+
+/* libzip finds a name only where it is UTF-8, or no more than ASCII. */
+static enum i3d_status sort_names(struct i3d_zip *zip, struct i3d_error *error)
+{
+    zip->by_name = calloc(zip->count + 1, sizeof *zip->by_name);
+    if (!zip->by_name)
+        return i3d_fail_memory(error);
+    for (size_t i = 0; i < zip->count; i++)
+        zip->by_name[i] = i;
+    qsort_r(zip->by_name, zip->count, sizeof *zip->by_name, compare_names, zip);
+    for (size_t i = 1; i < zip->count; i++)
+        if (!compare_names(&zip->by_name[i - 1], &zip->by_name[i], zip)) {
+            i3d_fail(error, I3D_MALFORMED, "the ZIP archive holds it twice");
+            return i3d_error_where(error, "member %s", i3d_zip_name(zip, zip->by_name[i]));
+        }
+    return I3D_OK;
+}
+
 static enum i3d_status list_members(struct i3d_zip *zip, struct i3d_error *error)
 {
     zip->count = (size_t)zip_get_num_entries(zip->archive, 0);
@@ -123,18 +146,13 @@ static enum i3d_status list_members(struct i3d_zip *zip, struct i3d_error *error
         return i3d_fail_memory(error);
     for (size_t i = 0; i < zip->count; i++) {
         zip_stat_t about;
-        const char *name = i3d_zip_name(zip, i);
         const zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD;
-        if (!name || zip_stat_index(zip->archive, i, 0, &about)
+        if (!i3d_zip_name(zip, i) || zip_stat_index(zip->archive, i, 0, &about)
             || (about.valid & needed) != needed)
             return fail_zip(zip_get_error(zip->archive), error);
-        if (i3d_zip_find(zip, name) != (int64_t)i) {
-            i3d_fail(error, I3D_MALFORMED, "the ZIP archive holds it twice");
-            return i3d_error_where(error, "member %s", name);
-        }
         zip->members[i] = (struct member){ about.size, about.comp_method == ZIP_CM_STORE };
     }
-    return I3D_OK;
+    return sort_names(zip, error);
 }
 
 enum i3d_status i3d_zip_open(struct i3d_file *file, struct i3d_zip **opened,
@@ -174,6 +192,7 @@ void i3d_zip_release(struct i3d_zip *zip)
     pthread_mutex_destroy(&zip->lock);
     i3d_file_release(zip->file);
     free(zip->members);
+    free(zip->by_name);
     free(zip);
 }
 
@@ -194,7 +213,18 @@ uint64_t i3d_zip_size(const struct i3d_zip *zip, size_t member)
 
 int64_t i3d_zip_find(const struct i3d_zip *zip, const char *name)
 {
-    return zip_name_locate(zip->archive, name, ZIP_FL_ENC_RAW);
+    size_t low = 0, high = zip->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2, member = zip->by_name[middle];
+        int order = strcmp(name, i3d_zip_name(zip, member));
+        if (!order)
+            return (int64_t)member;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return -1;
 }
 
 /* A part of a member, and how far an open stream of it has come. */

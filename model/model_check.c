@@ -39,6 +39,13 @@ static bool is_defined(const struct i3d_index *index, const char *name, size_t p
         || i3d_index_tensor(index, name) != I3D_NOWHERE;
 }
 
+static enum i3d_status where_node(const struct i3d_node *node, size_t position,
+                                  struct i3d_error *error)
+{
+    return i3d_error_where(error, "node %zu (%s%s%s)", position, node->op_type,
+                           *node->name ? " " : "", node->name);
+}
+
 static enum i3d_status check_node(const struct i3d_model *model, const struct i3d_index *index,
                                   size_t position, struct i3d_error *error)
 {
@@ -48,7 +55,7 @@ static enum i3d_status check_node(const struct i3d_model *model, const struct i3
         if (!*name || is_defined(index, name, position))
             continue;
         i3d_fail(error, I3D_MALFORMED, "it reads %s, which nothing before it produces", name);
-        return i3d_error_where(error, "node %zu (%s %s)", position, node->op_type, node->name);
+        return where_node(node, position, error);
     }
     for (size_t k = 0; k < node->output_count; k++) {
         const char *name = node->outputs[k];
@@ -62,7 +69,7 @@ static enum i3d_status check_node(const struct i3d_model *model, const struct i3
         if (!repeated)
             continue;
         i3d_fail(error, I3D_MALFORMED, "its output %s is produced elsewhere too", name);
-        return i3d_error_where(error, "node %zu (%s %s)", position, node->op_type, node->name);
+        return where_node(node, position, error);
     }
     return I3D_OK;
 }
