@@ -1,14 +1,22 @@
 /* Reads damaged model files of every format, and every tensor in them.
  *
- *   fuzz_read FILE... [-n COUNT] [-s SEED]
+ *   fuzz_read FILE... [-n COUNT] [-s SEED] [-c FOLDER]
+ *   fuzz_read FILE... -t STEP [-c FOLDER]
  *
  * reads the files, which have to be whole, then makes COUNT damaged copies of
- * them and reads each. It fails when a status other than success, malformed or
- * unsupported comes back, when an error has no message, or when a copy takes
+ * them and reads each. It fails when a status other than success, malformed,
+ * unsupported (or, of a file that names others, system) comes back, when an error has no message, or when a copy takes
  * longer than 20 seconds. Copy k is made from SEED + k alone: what failed is
  * found again with -n 1 and the seed printed.
  *
+ * With -t the copies are the files cut short: after every byte of the first
+ * and last 512, and after every STEP bytes between.
+ *
+ * A file that names others is read from FOLDER, where those have to lie; its
+ * copies take its name there.
+ *
  * Compiled with -DLIBFUZZER it is an entry for libFuzzer instead. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +29,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-enum { LOAD_LIMIT = 64 << 20, SECONDS = 20, STATUS_COUNT = I3D_SYSTEM + 1 };
+enum { LOAD_LIMIT = 64 << 20, SECONDS = 20, STATUS_COUNT = I3D_SYSTEM + 1, EVERY_BYTE = 512 };
+
+/* Where copies are written under their file's name; null: nowhere in the file system. */
+static const char *copies_folder;
 
 /* Loads what the model's tensors hold, except what would need more memory than
  * a test may take. */
@@ -39,20 +50,32 @@ static enum i3d_status load_tensors(const struct i3d_model *model, struct i3d_er
     return I3D_OK;
 }
 
-static enum i3d_status read_bytes(const uint8_t *bytes, size_t length, struct i3d_error *error)
+static enum i3d_status read_file(const char *path, struct i3d_error *error)
 {
-    char path[32];
-    int fd = memfd_create("fuzz_read", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, bytes, length) != (ssize_t)length) {
-        perror("fuzz_read: cannot store a copy");
-        exit(2);
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     struct i3d_model *model;
     enum i3d_status status = i3d_read_model(path, &model, error);
     if (!status)
         status = load_tensors(model, error);
     i3d_model_free(model);
+    return status;
+}
+
+/* name: of the file, without folders. */
+static enum i3d_status read_bytes(const char *name, const uint8_t *bytes, size_t length,
+                                  struct i3d_error *error)
+{
+    char path[4096];
+    if (copies_folder)
+        snprintf(path, sizeof path, "%s/%s", copies_folder, name);
+    int fd = copies_folder ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+                           : memfd_create("fuzz_read", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, bytes, length) != (ssize_t)length) {
+        perror("fuzz_read: cannot store a copy");
+        exit(2);
+    }
+    if (!copies_folder)
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    enum i3d_status status = read_file(path, error);
     close(fd);
     return status;
 }
@@ -60,7 +83,7 @@ static enum i3d_status read_bytes(const uint8_t *bytes, size_t length, struct i3
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     struct i3d_error error = { 0 };
-    enum i3d_status status = read_bytes(bytes, length, &error);
+    enum i3d_status status = read_bytes("", bytes, length, &error);
     if (status && (!error.message[0] || (status != I3D_MALFORMED && status != I3D_UNSUPPORTED)))
         abort();
     return 0;
@@ -69,12 +92,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 #ifndef LIBFUZZER
 
 struct seed_file {
-    const char *path;
+    const char *path, *name;
     uint8_t *bytes;
     size_t length;
 };
 
 struct copy {
+    const struct seed_file *file;
     uint8_t *bytes;
     size_t length;
     uint64_t random;
@@ -167,17 +191,17 @@ static void damage(struct copy *copy)
         kinds[next_random(&copy->random) % (sizeof kinds / sizeof *kinds)](copy);
 }
 
-static volatile unsigned long long current_seed;
+static volatile unsigned long long current_copy;
 
 /* Says which copy it was before a crash or a hang ends the program. */
 static void report_and_die(int signal_number)
 {
-    char line[64] = "fuzz_read: died reading the copy of seed ", digits[24];
+    char line[80] = "fuzz_read: died reading the copy of seed or length ", digits[24];
     size_t length = strlen(line), count = 0;
-    unsigned long long seed = current_seed;
+    unsigned long long number = current_copy;
     do
-        digits[count++] = (char)('0' + seed % 10);
-    while (seed /= 10);
+        digits[count++] = (char)('0' + number % 10);
+    while (number /= 10);
     while (count)
         line[length++] = digits[--count];
     line[length++] = '\n';
@@ -207,27 +231,36 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* False if the copy was not handled as it should be. */
-static bool try_copy(const struct copy *copy, unsigned long long seed, size_t *counts)
+static bool is_expected(enum i3d_status status)
+{
+    /* A damaged name of another file leads to none. */
+    return status == I3D_OK || status == I3D_MALFORMED || status == I3D_UNSUPPORTED
+        || (status == I3D_SYSTEM && copies_folder);
+}
+
+/* False if the copy was not handled as it should be. which: names it, in a number. */
+static bool try_copy(const struct copy *copy, const char *kind, unsigned long long which,
+                     size_t *counts)
 {
     struct i3d_error error = { 0 };
     char line[2048];
     double start = now();
     /* For what never returns; what returns late is told by the clock. */
-    current_seed = seed;
+    current_copy = which;
     alarm(2 * SECONDS);
-    enum i3d_status status = read_bytes(copy->bytes, copy->length, &error);
+    enum i3d_status status = read_bytes(copy->file->name, copy->bytes, copy->length, &error);
     alarm(0);
     double seconds = now() - start;
     if ((size_t)status < STATUS_COUNT)
         counts[status]++;
     i3d_error_format(&error, line, sizeof line);
     if (seconds > SECONDS)
-        printf("seed %llu: took %.1f s\n", seed, seconds);
-    else if (status != I3D_OK && status != I3D_MALFORMED && status != I3D_UNSUPPORTED)
-        printf("seed %llu: status %d: %s\n", seed, (int)status, line);
+        printf("%s %s %llu: took %.1f s\n", copy->file->name, kind, which, seconds);
+    else if (!is_expected(status))
+        printf("%s %s %llu: status %d: %s\n", copy->file->name, kind, which, (int)status, line);
     else if (status && !error.message[0])
-        printf("seed %llu: status %d without a message\n", seed, (int)status);
+        printf("%s %s %llu: status %d without a message\n", copy->file->name, kind, which,
+               (int)status);
     else
         return true;
     return false;
@@ -246,6 +279,8 @@ static void load_seed(struct seed_file *file)
         exit(2);
     }
     fclose(stream);
+    const char *slash = strrchr(file->path, '/');
+    file->name = slash ? slash + 1 : file->path;
 }
 
 /* Damage shows something only in what is read without it. */
@@ -253,11 +288,23 @@ static void require_whole(const struct seed_file *file)
 {
     struct i3d_error error = { 0 };
     char line[2048];
-    if (read_bytes(file->bytes, file->length, &error)) {
+    if (read_bytes(file->name, file->bytes, file->length, &error)) {
         i3d_error_format(&error, line, sizeof line);
         fprintf(stderr, "fuzz_read: %s cannot be read: %s\n", file->path, line);
         exit(2);
     }
+}
+
+static void print_counts(const char *what, size_t file_count, const size_t *counts,
+                         size_t failures)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < STATUS_COUNT; i++)
+        count += counts[i];
+    printf("%zu %s of %zu files: %zu ok, %zu malformed, %zu unsupported, %zu system, "
+           "%zu failures\n",
+           count, what, file_count, counts[I3D_OK], counts[I3D_MALFORMED],
+           counts[I3D_UNSUPPORTED], counts[I3D_SYSTEM], failures);
 }
 
 static size_t try_copies(const struct seed_file *files, size_t file_count,
@@ -272,47 +319,67 @@ static size_t try_copies(const struct seed_file *files, size_t file_count,
         exit(2);
     }
     for (unsigned long long k = 0; k < count; k++) {
-        struct copy copy = { bytes, 0, seed + k };
-        const struct seed_file *file = &files[next_random(&copy.random) % file_count];
-        copy.length = file->length;
-        memcpy(bytes, file->bytes, file->length);
+        struct copy copy = { .bytes = bytes, .random = seed + k };
+        copy.file = &files[next_random(&copy.random) % file_count];
+        copy.length = copy.file->length;
+        memcpy(bytes, copy.file->bytes, copy.length);
         damage(&copy);
-        failures += !try_copy(&copy, seed + k, counts);
+        failures += !try_copy(&copy, "seed", seed + k, counts);
     }
     free(bytes);
-    printf("%llu copies of %zu files: %zu ok, %zu malformed, %zu unsupported, %zu system, "
-           "%zu failures\n",
-           count, file_count, counts[I3D_OK], counts[I3D_MALFORMED], counts[I3D_UNSUPPORTED],
-           counts[I3D_SYSTEM], failures);
+    print_counts("copies", file_count, counts, failures);
     return failures;
+}
+
+static size_t try_cuts(const struct seed_file *files, size_t file_count, size_t step)
+{
+    size_t counts[STATUS_COUNT] = { 0 }, failures = 0;
+    for (size_t i = 0; i < file_count; i++)
+        for (size_t length = 0; length < files[i].length; length++) {
+            bool at_an_end = length < EVERY_BYTE || files[i].length - length <= EVERY_BYTE;
+            struct copy copy = { .file = &files[i], .bytes = files[i].bytes, .length = length };
+            if (at_an_end || length % step == 0)
+                failures += !try_copy(&copy, "length", length, counts);
+        }
+    print_counts("cuts", file_count, counts, failures);
+    return failures;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: fuzz_read FILE... [-n COUNT] [-s SEED] [-t STEP] [-c FOLDER]\n");
+    return 2;
 }
 
 int main(int argc, char **argv)
 {
-    unsigned long long count = 2000, seed = 1;
+    unsigned long long count = 2000, seed = 1, step = 0;
     size_t file_count = 0;
     struct seed_file *files = calloc((size_t)argc, sizeof *files);
     if (!files)
         return 2;
-    for (int option; (option = getopt(argc, argv, "n:s:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "n:s:t:c:")) != -1;) {
         if (option == 'n')
             count = strtoull(optarg, NULL, 10);
         else if (option == 's')
             seed = strtoull(optarg, NULL, 10);
+        else if (option == 't')
+            step = strtoull(optarg, NULL, 10);
+        else if (option == 'c')
+            copies_folder = optarg;
         else
-            return 2;
+            return usage();
     }
     for (; optind < argc; file_count++) {
         files[file_count].path = argv[optind++];
         load_seed(&files[file_count]);
         require_whole(&files[file_count]);
     }
-    if (!file_count || !count) {
-        fprintf(stderr, "usage: fuzz_read FILE... [-n COUNT] [-s SEED]\n");
-        return 2;
-    }
+    if (!file_count || !count)
+        return usage();
     watch_signals();
-    size_t failures = try_copies(files, file_count, count, seed);
+    size_t failures = step ? try_cuts(files, file_count, (size_t)step)
+                           : try_copies(files, file_count, count, seed);
     for (size_t i = 0; i < file_count; i++)
         free(files[i].bytes);
     free(files);

@@ -1,6 +1,7 @@
-"""Writes the small valid files that the fuzz test damages into the folder given. Each shows
-one way of storing; the files in seeds/ were made by it (h5py 3.14, onnx 1.23,
-PyTorch 1.13, TensorFlow 2.21).
+"""Writes the small valid files that the fuzz test damages: seeds/ and several/ in the folder
+given. Each shows one way of storing; those in several/ name other files, which lie beside
+them. The files here were made by it (h5py 3.14, onnx 1.23, PyTorch 1.13, safetensors 0.8,
+TensorFlow 2.21).
 
     make_seeds.py FOLDER
 """
@@ -13,6 +14,7 @@ import zipfile
 import h5py
 import numpy
 import onnx
+import safetensors.numpy
 import tensorflow
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -132,30 +134,53 @@ def archive_seeds(folder):
              "norm.batches": torch.tensor(7)}
     torch.save({"epoch": 1, "state_dict": state}, folder / "checkpoint.pt")
     torch.save(state, folder / "before_1_6.pt", _use_new_zipfile_serialization=False)
+    numpy.save(folder / "array.npy", KERNEL)
+    tensors = {"kernel": KERNEL, "bias": KERNEL[0, 0, 0].astype("f2")}
+    safetensors.numpy.save_file(tensors, folder / "tensors.safetensors", {"key": "value"})
 
 
-def checkpoint_seeds(folder):
-    """TensorFlow's V1 checkpoint: one file. Its blocks are plain, as TensorFlow writes them today."""
+def save_checkpoint(path, version):
     v1 = tensorflow.compat.v1
     with tensorflow.Graph().as_default(), v1.Session() as session:
         v1.get_variable("conv/kernel", initializer=KERNEL)
         v1.get_variable("rows", (10, 6), partitioner=v1.fixed_size_partitioner(3))
         v1.get_variable("step", initializer=numpy.int64(-7))
         session.run(v1.global_variables_initializer())
-        v1.train.Saver(write_version=v1.train.SaverDef.V1).save(
-            session, str(folder / "variables.ckpt"), latest_filename="latest",
-            write_meta_graph=False)
-    (folder / "latest").unlink()
+        v1.train.Saver(write_version=version).save(
+            session, str(path), latest_filename="latest", write_meta_graph=False)
+    (path.parent / "latest").unlink()
+
+
+def checkpoint_seeds(folder, several):
+    """TensorFlow's checkpoints. Their blocks are plain, as TensorFlow writes them today."""
+    version = tensorflow.compat.v1.train.SaverDef
+    save_checkpoint(folder / "variables.ckpt", version.V1)
+    save_checkpoint(several / "bundle", version.V2)
+
+
+def seeds_of_several_files(folder):
+    model = helper.make_model(small_graph(), opset_imports=[helper.make_opsetid("", 13)])
+    onnx.save(model, folder / "external.onnx", save_as_external_data=True,
+              location="external.data", size_threshold=0)
+    places = {}
+    for number, (name, values) in enumerate((("kernel", KERNEL), ("bias", KERNEL[0, 0, 0])), 1):
+        places[name] = f"model-{number:05d}-of-00002.safetensors"
+        safetensors.numpy.save_file({name: values}, folder / places[name])
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": 304}, "weight_map": places}))
 
 
 def main(folder):
     folder = pathlib.Path(folder)
-    folder.mkdir(exist_ok=True)
-    hdf5_seeds(folder)
-    keras_seeds(folder)
-    onnx_seeds(folder)
-    archive_seeds(folder)
-    checkpoint_seeds(folder)
+    seeds, several = folder / "seeds", folder / "several"
+    seeds.mkdir(parents=True, exist_ok=True)
+    several.mkdir(exist_ok=True)
+    hdf5_seeds(seeds)
+    keras_seeds(seeds)
+    onnx_seeds(seeds)
+    archive_seeds(seeds)
+    checkpoint_seeds(seeds, several)
+    seeds_of_several_files(several)
 
 
 main(sys.argv[1])
