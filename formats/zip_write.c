@@ -237,13 +237,20 @@ static bool place(zip_t *archive, const struct member *member, uint64_t *end)
                                      padding, ZIP_FL_LOCAL);
 }
 
-static enum i3d_status fail_writing(zip_t *archive, struct i3d_error *error)
+/* unplaced: the member that libzip would not take, if any. */
+static enum i3d_status fail_writing(zip_t *archive, const struct member *unplaced,
+                                    struct i3d_error *error)
 {
     if (error->status) /* it was one of ours that failed */
         return error->status;
     zip_error_t *problem = zip_get_error(archive);
     if (zip_error_code_zip(problem) == ZIP_ER_MEMORY)
         return i3d_fail_memory(error);
+    if (unplaced && zip_error_code_zip(problem) == ZIP_ER_INVAL) {
+        i3d_fail(error, I3D_UNSUPPORTED, "a ZIP archive's names are UTF-8 without control "
+                                         "characters, this one is not");
+        return i3d_error_where(error, "member %s", unplaced->name);
+    }
     return i3d_fail(error, I3D_UNSUPPORTED, "no ZIP archive can be made of it: %s",
                     zip_error_strerror(problem));
 }
@@ -265,12 +272,13 @@ enum i3d_status i3d_zip_finish(struct i3d_zip_writer *writer, struct i3d_error *
         return i3d_fail_memory(error);
     }
     uint64_t end = 0;
-    bool good = true;
-    for (size_t i = 0; i < writer->count && good; i++)
-        good = place(archive, writer->members[i], &end);
-    if (good && !zip_close(archive))
+    size_t placed = 0;
+    while (placed < writer->count && place(archive, writer->members[placed], &end))
+        placed++;
+    const struct member *unplaced = placed < writer->count ? writer->members[placed] : NULL;
+    if (!unplaced && !zip_close(archive))
         return I3D_OK;
-    enum i3d_status status = fail_writing(archive, told);
+    enum i3d_status status = fail_writing(archive, unplaced, told);
     zip_discard(archive);
     return status;
 }
