@@ -513,7 +513,7 @@ static void headers_are_checked(void **unused)
     bytes(&node, 3, "a\0b", 3);
     graph = small_graph(&node);
     message = model_around(&graph, 7, 13);
-    expect_refusal(&message, I3D_MALFORMED, "node 0 ( )", "NUL");
+    expect_refusal(&message, I3D_MALFORMED, "node 0 ()", "NUL");
 }
 
 static void unknown_fields_survive(void **unused)
