@@ -21,7 +21,7 @@ install_packages() {
 
 build_packages="autoconf automake libtool pkg-config make gcc libc6-dev libhdf5-dev
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libopenblas-openmp-dev libjansson-dev
-    libssl-dev libjpeg-dev libpng-dev libzip-dev libsnappy-dev libcmocka-dev mandoc"
+    libssl-dev libjpeg-dev libpng-dev libzip-dev libsnappy-dev libcairo2-dev libcmocka-dev mandoc"
 
 # Configures and builds in the folder build.
 build() {

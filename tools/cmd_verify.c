@@ -4,6 +4,7 @@
 #include "tools/arrays.h"
 #include "tools/verify_against.h"
 #include "tools/verify_page.h"
+#include "tools/verify_plot.h"
 #include "tools/verify_report.h"
 #include "zoo/preprocess.h"
 
@@ -42,7 +43,7 @@ static const char usage[] =
     "      --dump FILE       run the one MODEL and write its input and values (.npz)\n"
     "      --json            the report as JSON\n"
     "      --report FILE     write the report as one HTML page\n"
-    "      --plot FILE       write errors and frames by layer as an SVG picture\n"
+    "      --plot FILE       write errors and frames by layer as a picture, SVG or PNG\n"
     "  -q, --quiet           the last line only\n"
     "  -h, --help            this text\n";
 
@@ -152,8 +153,9 @@ static int settle_files(int argc, char **argv, struct arguments *arguments)
     if (!strcmp(arguments->flat, "-") && !strcmp(arguments->inflated, "-"))
         return tool_usage("verify", "only one of the two can be standard input");
     const char *suffix = arguments->plot ? strrchr(arguments->plot, '.') : NULL;
-    if (suffix && !strcasecmp(suffix, ".png"))
-        return tool_usage("verify", "--plot writes SVG; name the file .svg");
+    if (arguments->plot && strcmp(arguments->plot, "-")
+        && (!suffix || (strcasecmp(suffix, ".png") && strcasecmp(suffix, ".svg"))))
+        return tool_usage("verify", "--plot writes what the file's name ends in: .svg or .png");
     if (proof->audit_only && (proof->deployed || proof->motion || arguments->image_count))
         return tool_usage("verify", "--audit runs nothing");
     return I3D_OK;

@@ -1,4 +1,4 @@
-/* Pictures of a proof. */
+/* A proof as a page. */
 #pragma once
 
 #include "verify/proof.h"
@@ -7,7 +7,4 @@
  * time, deviation over frames, the table. */
 enum i3d_status verify_write_page(const struct i3d_proof *proof, const char *flat,
                                   const char *inflated, const char *path,
-                                  struct i3d_error *error);
-/* The first two pictures as one SVG. */
-enum i3d_status verify_write_plot(const struct i3d_proof *proof, const char *path,
                                   struct i3d_error *error);
