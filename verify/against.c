@@ -3,6 +3,8 @@
 #include "model/index.h"
 #include "verify/array.h"
 #include "verify/boring.h"
+#include "verify/difference.h"
+#include "verify/parallel.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,6 +51,7 @@ struct comparer {
     const struct i3d_proof_options *options;
     struct i3d_against *against;
     bool *used; /* by tensor of theirs */
+    int threads;
 };
 
 /* Integers and truths are either equal or not. */
@@ -80,7 +83,7 @@ static enum i3d_status compare(const struct comparer *comparer, const struct i3d
     const struct i3d_layout layout = { .outer = 1, .frames = i3d_array_span(ours, 0, split),
                                        .inner = i3d_array_span(ours, split, rank),
                                        .in_motion = true };
-    enum i3d_status status = i3d_compare_layout(theirs, ours, &layout, comparer->options->threads,
+    enum i3d_status status = i3d_compare_layout(theirs, ours, &layout, comparer->threads,
                                                 &difference, error);
     if (status)
         return status;
@@ -182,10 +185,12 @@ enum i3d_status i3d_compare_against(const struct i3d_model *model, const struct 
                                     const struct i3d_proof_options *options,
                                     struct i3d_against *against, struct i3d_error *error)
 {
-    struct comparer comparer = { .theirs = theirs, .options = options, .against = against };
+    struct comparer comparer = { .theirs = theirs, .options = options, .against = against,
+                                 .threads = options->threads > 0 ? options->threads
+                                                                 : omp_get_max_threads() };
     const char **names = NULL;
     enum i3d_status status = make_room(model, &comparer, &names, error);
-    const struct i3d_run_options run = { .engine = options->engine, .threads = options->threads,
+    const struct i3d_run_options run = { .engine = options->engine, .threads = comparer.threads,
                                          .wanted = names, .wanted_count = theirs->tensor_count };
     if (!status)
         status = i3d_run(model, inputs, &run, observe, &comparer, NULL, error);

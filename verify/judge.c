@@ -1,6 +1,8 @@
 #include "verify/prover.h"
 
 #include "verify/array.h"
+#include "verify/difference.h"
+#include "verify/parallel.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@ struct judge {
     struct i3d_twins *twins;
     struct i3d_index *index; /* of the merged graph */
     enum i3d_pass pass;
+    int threads;
     struct i3d_array *seen;  /* by value: a reference that is still there; not owned */
     bool *is_reference;      /* by value */
     double *scales;          /* by value: of a reference that was compared, or 0 */
@@ -161,10 +164,10 @@ static enum i3d_status compare(struct judge *judge, const struct i3d_comparison 
     if (each > 0 && i3d_array_elements(array) % each == 0
         && (comparison->in_motion || i3d_array_elements(reference) == each)) {
         layout.frames = i3d_array_elements(array) / each;
-        status = i3d_compare_layout(reference, array, &layout, prover->options->threads,
+        status = i3d_compare_layout(reference, array, &layout, judge->threads,
                                     &difference, error);
     } else {
-        status = i3d_compare_frames(reference, array, prover->options->threads, &difference, error);
+        status = i3d_compare_frames(reference, array, judge->threads, &difference, error);
     }
     if (status)
         return status;
@@ -313,7 +316,9 @@ enum i3d_status i3d_judge(struct i3d_prover *prover, enum i3d_pass pass,
                           struct i3d_error *error)
 {
     struct i3d_twins twins;
-    struct judge judge = { .prover = prover, .twins = &twins, .pass = pass };
+    int asked = prover->options->threads; /* OpenMP's own number is BLAS' while networks run */
+    struct judge judge = { .prover = prover, .twins = &twins, .pass = pass,
+                           .threads = asked > 0 ? asked : omp_get_max_threads() };
     enum i3d_status status = i3d_twins_open(&prover->pairing, prover->frames, image != NULL,
                                             &twins, error);
     if (!status)
@@ -323,7 +328,7 @@ enum i3d_status i3d_judge(struct i3d_prover *prover, enum i3d_pass pass,
     struct i3d_array inputs[2] = { image ? *image : *video, *video };
     struct i3d_run_options options = {
         .engine = prover->options->engine,
-        .threads = prover->options->threads,
+        .threads = judge.threads,
         .time_padding = pass == I3D_PASS_BORING ? I3D_TIME_EDGE : I3D_TIME_AS_DEPLOYED,
     };
     if (!status)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "verify/boring.h"
+#include "verify/difference.h"
 
 #define DIMS(...) ((int64_t[]){ __VA_ARGS__ })
 
