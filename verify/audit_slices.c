@@ -1,6 +1,7 @@
 #include "verify/audit_slices.h"
 
 #include "verify/audit.h"
+#include "verify/parallel.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,13 +27,15 @@ static void set_base(struct i3d_slices *slices, int64_t o)
     const struct i3d_slice_kernel *flat = &slices->flat;
     const struct i3d_kernel_layout *layout = &flat->layout;
     int64_t inputs = slices->inflated.layout.inputs, positions = positions_of(slices);
-    size_t size = i3d_dtype_size(flat->dtype);
+    size_t size = i3d_dtype_size(flat->dtype), length = (size_t)positions * size;
     const unsigned char *row = flat->bytes + (size_t)(o * layout->output_stride) * size;
     if (inputs == layout->inputs) {
-        size_t length = (size_t)positions * size;
-        for (int64_t i = 0; i < inputs; i++)
-            memcpy(slices->base + (size_t)i * length,
-                   row + (size_t)(i * layout->input_stride) * size, length);
+        if (layout->input_stride == positions)
+            memcpy(slices->base, row, (size_t)inputs * length);
+        else
+            for (int64_t i = 0; i < inputs; i++)
+                memcpy(slices->base + (size_t)i * length,
+                       row + (size_t)(i * layout->input_stride) * size, length);
         return;
     }
     double *values = slices->wide + inputs * positions;
@@ -48,12 +51,25 @@ static void set_base(struct i3d_slices *slices, int64_t o)
                         slices->base + (size_t)(i * positions) * size, (size_t)positions);
 }
 
+/* A quotient of floats is rounded as the one in double is. */
+static void divide_floats(const float *base, int64_t divisor, float *expected, size_t count)
+{
+    float by = (float)divisor;
+    I3D_SIMD
+    for (size_t k = 0; k < count; k++)
+        expected[k] = base[k] / by;
+}
+
 /* Sets expected to base over the divisor: one rounding in the 2D file's type. For
  * floats below double the quotient in double rounds to the same number. */
 static void set_expected(struct i3d_slices *slices, int64_t divisor)
 {
     enum i3d_dtype from = slices->flat.dtype, to = slices->inflated.dtype;
     size_t count = (size_t)(slices->inflated.layout.inputs * positions_of(slices));
+    if (from == to && from == I3D_FLOAT32 && divisor < 1 << 24) {
+        divide_floats((const float *)slices->base, divisor, (float *)slices->expected, count);
+        return;
+    }
     i3d_to_double(from, slices->base, slices->wide, count);
     for (size_t k = 0; k < count; k++)
         slices->wide[k] /= (double)divisor;
@@ -64,23 +80,46 @@ static void set_expected(struct i3d_slices *slices, int64_t divisor)
     i3d_from_double(to, slices->wide, slices->expected, count);
 }
 
+/* Whether count pieces of length elements are equal, bit for bit. Most are of one or of
+ * nine elements, too short for memcmp. */
+#define EQUAL_PIECES(type)                                                  \
+    do {                                                                    \
+        const type *a = one, *b = other;                                    \
+        type differs = 0;                                                   \
+        for (int64_t i = 0; i < count && !differs; i++)                     \
+            for (int64_t k = 0; k < length; k++)                            \
+                differs |= a[i * stride + k] ^ b[i * other_stride + k];     \
+        return !differs;                                                    \
+    } while (0)
+
+static bool equal_pieces(size_t size, const void *one, int64_t stride, const void *other,
+                         int64_t other_stride, int64_t length, int64_t count)
+{
+    if (stride == length && other_stride == length)
+        return !memcmp(one, other, (size_t)(length * count) * size);
+    switch (size) {
+    case 2: EQUAL_PIECES(uint16_t);
+    case 4: EQUAL_PIECES(uint32_t);
+    default: EQUAL_PIECES(uint64_t);
+    }
+}
+
 /* Whether slice t of output channel o is what expected holds. */
 static bool is_expected(const struct i3d_slices *slices, int64_t o, int64_t t)
 {
-    size_t length = (size_t)positions_of(slices) * i3d_dtype_size(slices->inflated.dtype);
-    for (int64_t i = 0; i < slices->inflated.layout.inputs; i++)
-        if (memcmp(patch(slices, o, i, t), slices->expected + (size_t)i * length, length))
-            return false;
-    return true;
+    const struct i3d_kernel_layout *layout = &slices->inflated.layout;
+    int64_t positions = positions_of(slices);
+    return equal_pieces(i3d_dtype_size(slices->inflated.dtype), patch(slices, o, 0, t),
+                        layout->input_stride, slices->expected, positions, positions,
+                        layout->inputs);
 }
 
 static bool is_first(const struct i3d_slices *slices, int64_t o, int64_t t)
 {
-    size_t length = (size_t)positions_of(slices) * i3d_dtype_size(slices->inflated.dtype);
-    for (int64_t i = 0; i < slices->inflated.layout.inputs; i++)
-        if (memcmp(patch(slices, o, i, t), patch(slices, o, i, 0), length))
-            return false;
-    return true;
+    const struct i3d_kernel_layout *layout = &slices->inflated.layout;
+    return equal_pieces(i3d_dtype_size(slices->inflated.dtype), patch(slices, o, 0, t),
+                        layout->input_stride, patch(slices, o, 0, 0), layout->input_stride,
+                        positions_of(slices), layout->inputs);
 }
 
 static bool is_zero(const struct i3d_slices *slices, int64_t o, int64_t t)
@@ -107,15 +146,19 @@ static bool is_centered(struct i3d_slices *slices, int64_t o)
 
 struct i3d_slice_tally i3d_tally_slices(struct i3d_slices *slices)
 {
-    struct i3d_slice_tally tally = { true, true, true };
     const struct i3d_kernel_layout *layout = &slices->inflated.layout;
+    struct i3d_slice_tally tally = { true, true, layout->taps > 1 };
+    bool one_divisor = true; /* slices that are as expected are equal */
+    for (int64_t t = 1; t < layout->taps; t++)
+        one_divisor &= slices->divisors[t] == slices->divisors[0];
     for (int64_t o = 0; o < layout->outputs; o++) {
         set_base(slices, o);
         for (int64_t t = 0; t < layout->taps && (tally.divided || tally.equal); t++) {
             if (!t || slices->divisors[t] != slices->divisors[t - 1])
                 set_expected(slices, slices->divisors[t]);
             tally.divided = tally.divided && is_expected(slices, o, t);
-            tally.equal = tally.equal && is_first(slices, o, t);
+            tally.equal = tally.equal
+                && ((tally.divided && one_divisor) || is_first(slices, o, t));
         }
         tally.centered = tally.centered && is_centered(slices, o);
     }

@@ -32,7 +32,7 @@ struct i3d_slices {
 struct i3d_slice_tally {
     bool divided;  /* every slice is the 2D kernel over its divisor, bit for bit */
     bool equal;    /* every slice is the first one */
-    bool centered; /* slice ⌊(N-1)/2⌋ is the 2D kernel, the others are zero */
+    bool centered; /* of several, slice ⌊(N-1)/2⌋ is the 2D kernel, the others are zero */
 };
 /* Where inputs differ, the 2D kernel stands for the one with each input the
  * scaled mean of its own: their sum over the number of inputs in 3D, taken in
