@@ -222,7 +222,7 @@ static int64_t next_largest(const float *values, int64_t count, const bool *take
 }
 
 static enum i3d_status print_sample(const float *values, int64_t classes, int64_t count,
-                                    bool is_probability, char *const *labels, size_t label_count,
+                                    bool is_probability, const struct i3d_labels *labels,
                                     struct i3d_error *error)
 {
     bool *taken = calloc((size_t)classes, sizeof *taken);
@@ -236,8 +236,8 @@ static enum i3d_status print_sample(const float *values, int64_t classes, int64_
     for (int64_t rank = 0; rank < count && rank < classes; rank++) {
         int64_t best = next_largest(values, classes, taken);
         char label[512] = "";
-        if ((size_t)best < label_count)
-            i3d_printable(labels[best], label, sizeof label);
+        if (labels)
+            i3d_printable(labels->names[best], label, sizeof label);
         taken[best] = true;
         printf("%6lld %7.4f%s%s\n", (long long)best,
                is_probability ? (double)values[best] : exp((double)values[best] - largest) / sum,
@@ -248,7 +248,7 @@ static enum i3d_status print_sample(const float *values, int64_t classes, int64_
 }
 
 enum i3d_status array_print_top(const struct i3d_array *array, int64_t count,
-                                bool is_probability, char *const *labels, size_t label_count,
+                                bool is_probability, const struct i3d_labels *labels,
                                 struct i3d_error *error)
 {
     char shape[64];
@@ -259,52 +259,15 @@ enum i3d_status array_print_top(const struct i3d_array *array, int64_t count,
         return i3d_fail(error, I3D_UNSUPPORTED, "classes are read from N×classes, not from %s",
                         i3d_shape_string(array->rank, array->dims, shape, sizeof shape));
     int64_t classes = array->dims[1];
-    if (labels && label_count != (size_t)classes)
-        return i3d_fail(error, I3D_USAGE, "there are %zu labels for %lld classes", label_count,
+    if (labels && labels->count != (size_t)classes)
+        return i3d_fail(error, I3D_USAGE, "there are %zu labels for %lld classes", labels->count,
                         (long long)classes);
     enum i3d_status status = I3D_OK;
     for (int64_t n = 0; n < array->dims[0] && !status; n++) {
         if (array->dims[0] > 1)
             printf("sample %lld\n", (long long)n);
         status = print_sample((const float *)array->data + n * classes, classes, count,
-                              is_probability, labels, label_count, error);
+                              is_probability, labels, error);
     }
     return status;
-}
-
-enum i3d_status array_read_labels(const char *path, char ***labels, size_t *count,
-                                  struct i3d_error *error)
-{
-    enum { LARGEST = 1 << 24 };
-    char *text;
-    size_t length, lines = 0;
-    *labels = NULL;
-    *count = 0;
-    enum i3d_status status = i3d_input_load(path, LARGEST, &text, &length, error);
-    if (status)
-        return status;
-    for (size_t i = 0; i < length; i++)
-        lines += text[i] == '\n' || i + 1 == length;
-    *labels = calloc(lines + 1, sizeof **labels);
-    if (!*labels)
-        status = i3d_fail_memory(error);
-    const char *at = text;
-    while (!status && *count < lines) {
-        size_t line = strcspn(at, "\n");
-        char *label = strndup(at, line && at[line - 1] == '\r' ? line - 1 : line);
-        if (label)
-            (*labels)[(*count)++] = label;
-        else
-            status = i3d_fail_memory(error);
-        at += line + 1;
-    }
-    free(text);
-    return status;
-}
-
-void array_free_labels(char **labels, size_t count)
-{
-    for (size_t i = 0; labels && i < count; i++)
-        free(labels[i]);
-    free(labels);
 }

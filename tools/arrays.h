@@ -5,6 +5,7 @@
 #include "model/shape.h"
 #include "tools/tool.h"
 #include "verify/engine.h"
+#include "zoo/labels.h"
 
 /* Whether text is an order of axes: letters of N, C, T, H and W, none twice. */
 bool array_layout_is_sound(const char *text);
@@ -37,12 +38,8 @@ enum i3d_status array_write(const struct i3d_array *array, const char *path,
 void array_print_summary(const struct i3d_array *array);
 
 /* The count likeliest classes of each sample, one a line: class, probability, name.
- * The array is N×classes, further axes having one element. */
+ * The array is N×classes, further axes having one element. Without names where labels is
+ * null. */
 enum i3d_status array_print_top(const struct i3d_array *array, int64_t count,
-                                bool is_probability, char *const *labels, size_t label_count,
+                                bool is_probability, const struct i3d_labels *labels,
                                 struct i3d_error *error);
-
-/* Lines of a file, malloc'ed. */
-enum i3d_status array_read_labels(const char *path, char ***labels, size_t *count,
-                                  struct i3d_error *error);
-void array_free_labels(char **labels, size_t count);

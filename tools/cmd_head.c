@@ -5,7 +5,7 @@
 static const char usage[] =
     "Usage: i3dconv head IN -o OUT --num-classes K [--head-init zeros|normal]\n"
     "                    [--seed N]\n"
-    "       i3dconv head IN -o OUT --rows ROWS [--labels FILE]\n"
+    "       i3dconv head IN -o OUT --rows ROWS [--labels LIST]\n"
     "       i3dconv head IN -o OUT --features LAYER\n"
     "\n"
     "Gives the network in IN, 2D or 3D, another classifier; the rest stays bit for bit.\n"

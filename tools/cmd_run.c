@@ -18,7 +18,7 @@ static const char usage[] =
     "      --output VALUE     take this value of the graph instead of its first output\n"
     "      --layout AXES      order of the input's axes, such as NTHWC (default: the network's)\n"
     "      --top K            print the K likeliest classes\n"
-    "      --labels FILE      names of the classes, one a line\n"
+    "      --labels LIST      names of the classes: imagenet-1k, kinetics-400, or a file\n"
     "      --engine fast|direct|reference\n"
     "      --no-factored      take kernels of equal temporal slices as any others\n"
     "      --profile[=json]   print where the time goes\n"
@@ -236,13 +236,13 @@ static enum i3d_status run_stream(const struct arguments *arguments, int stream,
 
 static enum i3d_status print_stream(const struct arguments *arguments, const char *title,
                                     const struct i3d_array *result, bool is_probability,
-                                    char *const *labels, size_t label_count,
+                                    const struct i3d_labels *labels,
                                     struct i3d_error *error)
 {
     if (title)
         printf("%s\n", title);
     if (arguments->top && !arguments->profile_json)
-        return array_print_top(result, arguments->top, is_probability, labels, label_count, error);
+        return array_print_top(result, arguments->top, is_probability, labels, error);
     if (!arguments->out && !arguments->profile)
         array_print_summary(result);
     return I3D_OK;
@@ -253,10 +253,8 @@ static enum i3d_status run_all(const struct arguments *arguments, struct i3d_err
     static const char *const titles[] = { "rgb", "flow" };
     struct i3d_array results[2] = { 0 };
     bool probabilities[2] = { false, false };
-    char **labels = NULL;
-    size_t label_count = 0;
-    enum i3d_status status = arguments->labels
-        ? array_read_labels(arguments->labels, &labels, &label_count, error) : I3D_OK;
+    struct i3d_labels list = { 0 }, *labels = arguments->labels ? &list : NULL;
+    enum i3d_status status = labels ? i3d_labels_read(arguments->labels, labels, error) : I3D_OK;
     for (int s = 0; s < arguments->streams && !status; s++)
         status = run_stream(arguments, s, &results[s], &probabilities[s], error);
     bool two = arguments->streams == 2;
@@ -265,14 +263,14 @@ static enum i3d_status run_all(const struct arguments *arguments, struct i3d_err
                           "a stream ends in a Softmax: logits are what is added");
     for (int s = 0; s < arguments->streams && !status; s++)
         status = print_stream(arguments, two ? titles[s] : NULL, &results[s], probabilities[s],
-                              labels, label_count, error);
+                              labels, error);
     if (!status && two)
         status = array_add(&results[0], &results[1], error);
     if (!status && two)
-        status = print_stream(arguments, "both", &results[0], false, labels, label_count, error);
+        status = print_stream(arguments, "both", &results[0], false, labels, error);
     if (!status && arguments->out)
         status = array_write(&results[0], arguments->out, error);
-    array_free_labels(labels, label_count);
+    i3d_labels_free(&list);
     for (int s = 0; s < 2; s++)
         i3d_array_free(&results[s]);
     return status;

@@ -2,11 +2,12 @@
 
 #include "formats/input.h"
 #include "tools/tool.h"
+#include "zoo/labels.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CLASSES = 1 << 24, LONGEST_LABELS = 64 << 20 };
+enum { MOST_CLASSES = 1 << 24 };
 
 bool tool_head_option(int option, const char *value, struct tool_head *head)
 {
@@ -85,49 +86,21 @@ static enum i3d_status parse_rows(const char *text, struct rows *rows, struct i3
     return rows->count ? I3D_OK : i3d_fail(error, I3D_USAGE, "--rows names no row");
 }
 
-/* Cuts a text into its lines; the array is malloc'ed and points into the text. */
-static enum i3d_status load_lines(const char *path, char **text, char ***lines, size_t *count,
-                                  struct i3d_error *error)
-{
-    size_t length;
-    *lines = NULL;
-    *count = 0;
-    enum i3d_status status = i3d_input_load(path, LONGEST_LABELS, text, &length, error);
-    if (status)
-        return status;
-    *lines = malloc((length + 1) * sizeof **lines);
-    if (!*lines) {
-        free(*text);
-        *text = NULL;
-        return i3d_fail_memory(error);
-    }
-    for (char *at = *text; *at;) {
-        char *end = at + strcspn(at, "\r\n");
-        (*lines)[(*count)++] = at;
-        char ended_by = *end;
-        *end = 0;
-        at = ended_by ? end + 1 + (ended_by == '\r' && end[1] == '\n') : end;
-    }
-    return I3D_OK;
-}
-
 /* The rows of the old labels that stand in a file, in the file's order. */
 static enum i3d_status look_up_rows(const char *wanted_path, const char *labels_path,
                                     struct rows *rows, struct i3d_error *error)
 {
-    char *labels_text = NULL, *wanted_text = NULL, **labels = NULL, **wanted = NULL;
-    size_t label_count = 0, wanted_count = 0;
-    enum i3d_status status =
-        load_lines(labels_path, &labels_text, &labels, &label_count, error);
+    struct i3d_labels labels, wanted = { 0 };
+    enum i3d_status status = i3d_labels_read(labels_path, &labels, error);
     if (!status)
-        status = load_lines(wanted_path, &wanted_text, &wanted, &wanted_count, error);
-    for (size_t i = 0; i < wanted_count && !status; i++) {
+        status = i3d_labels_read(wanted_path, &wanted, error);
+    for (size_t i = 0; i < wanted.count && !status; i++) {
         size_t k = 0;
-        while (k < label_count && strcmp(labels[k], wanted[i]))
+        while (k < labels.count && strcmp(labels.names[k], wanted.names[i]))
             k++;
-        if (k == label_count) {
+        if (k == labels.count) {
             status = i3d_fail(error, I3D_USAGE, "%.100s is none of the labels in %.200s",
-                              wanted[i], labels_path);
+                              wanted.names[i], labels_path);
             i3d_error_file(error, wanted_path);
         } else if (!add_row(rows, (int64_t)k)) {
             status = i3d_fail_memory(error);
@@ -137,10 +110,8 @@ static enum i3d_status look_up_rows(const char *wanted_path, const char *labels_
         status = i3d_fail(error, I3D_USAGE, "it names no label");
         i3d_error_file(error, wanted_path);
     }
-    free(labels_text);
-    free(wanted_text);
-    free(labels);
-    free(wanted);
+    i3d_labels_free(&labels);
+    i3d_labels_free(&wanted);
     return status;
 }
 

@@ -20,7 +20,7 @@ static const char add_usage[] =
     "      --stream rgb|flow     a stream to make; may be given again\n"
     "      --container FORMAT    a container to write; may be given again\n"
     "      --dialect NAME        a dialect to write; may be given again\n"
-    "      --labels FILE         names of its classes\n"
+    "      --labels LIST         names of its classes: imagenet-1k, kinetics-400, or a file\n"
     "      --licence TEXT        what its weights may be used for\n"
     "      --source URL          where it was fetched\n"
     "      --paper TEXT          where it is described\n"

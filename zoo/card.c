@@ -67,6 +67,7 @@ static void put_origin(FILE *card, const struct i3d_zoo_entry *entry)
     put_fact(card, "checkpoint", entry->path);
     put_fact(card, "SHA-256", entry->sha256);
     put_fact(card, "architecture", entry->architecture);
+    put_fact(card, "labels", entry->labels);
     put_fact(card, "source", entry->source);
     put_fact(card, "paper", entry->paper);
     put_fact(card, "licence", entry->licence);

@@ -21,6 +21,8 @@ static struct {
     struct i3d_arena *arena;
     const struct i3d_dialect **all; /* ended by a null */
     size_t count;
+    const char **folders; /* the user's, ended by a null; or null */
+    size_t folder_count;
     bool ready;
 } known;
 
@@ -127,6 +129,26 @@ static int is_table(const struct dirent *entry)
     return *entry->d_name != '.' && !fnmatch("*.tsv", entry->d_name, 0);
 }
 
+const char *const *i3d_dialect_folders(void)
+{
+    return known.folders;
+}
+
+/* Notes it, ahead of those before: what is added later comes first. */
+static bool note_folder(const char *path)
+{
+    const char *copy = i3d_arena_string(known.arena, path);
+    const char **folders =
+        copy ? realloc(known.folders, (known.folder_count + 2) * sizeof *folders) : NULL;
+    if (!folders)
+        return false;
+    known.folders = folders;
+    memmove(folders + 1, folders, known.folder_count * sizeof *folders);
+    folders[0] = copy;
+    folders[++known.folder_count] = NULL;
+    return true;
+}
+
 static enum i3d_status add_folder(const char *path, const struct i3d_dialect **added,
                                   struct i3d_error *error)
 {
@@ -136,7 +158,7 @@ static enum i3d_status add_folder(const char *path, const struct i3d_dialect **a
         i3d_fail_errno(error, "cannot list it");
         return i3d_error_file(error, path);
     }
-    enum i3d_status status = I3D_OK;
+    enum i3d_status status = note_folder(path) ? I3D_OK : i3d_fail_memory(error);
     for (int i = 0; i < count; i++) {
         char *file = NULL;
         if (!status && asprintf(&file, "%s/%s", path, entries[i]->d_name) < 0) {

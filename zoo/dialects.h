@@ -39,6 +39,15 @@ struct i3d_dialect_text {
 /* Generated from the tables; ended by an entry without a name. */
 extern const struct i3d_dialect_text i3d_dialect_texts[];
 
+/* A list of labels that the library carries; generated likewise. */
+struct i3d_label_text {
+    const char *name, *text;
+};
+extern const struct i3d_label_text i3d_label_texts[];
+
+/* The folders that i3d_dialects_add was given, the last first, ended by a null; or null. */
+const char *const *i3d_dialect_folders(void);
+
 /* Reads one table: count dialects, one an architecture. All is put into arena. */
 enum i3d_status i3d_dialect_parse(const struct i3d_dialect_text *table, struct i3d_arena *arena,
                                   struct i3d_dialect **dialects, size_t *count,

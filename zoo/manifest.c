@@ -324,31 +324,56 @@ static char *join(const char *folder, const char *path)
     return asprintf(&joined, "%s/%s", folder, path) < 0 ? NULL : joined;
 }
 
-enum i3d_status i3d_manifest_locate(const struct i3d_manifest *manifest,
-                                    const struct i3d_zoo_entry *entry, char **path,
-                                    struct i3d_error *error)
+/* Where text, a path in the manifest, leads: malloc'ed. */
+static enum i3d_status locate(const struct i3d_manifest *manifest, const char *text, char **path,
+                              struct i3d_error *error)
 {
     char *joined = NULL;
     *path = NULL;
     enum i3d_status status = I3D_OK;
-    if (!*entry->path || has_odd_part(entry->path))
+    if (!*text || has_odd_part(text))
         status = i3d_fail(error, I3D_MALFORMED, "its path %s has an empty, \".\" or \"..\" part",
-                          entry->path);
-    else if (!(joined = join(manifest->folder, entry->path)))
+                          text);
+    else if (!(joined = join(manifest->folder, text)))
         status = i3d_fail_memory(error);
     if (!status) {
         *path = realpath(joined, NULL);
         if (!*path)
-            status = i3d_fail_errno(error, "cannot find %s", entry->path);
+            status = i3d_fail_errno(error, "cannot find %s", text);
         else if (!i3d_path_inside(*path, manifest->folder))
-            status = i3d_fail(error, I3D_MALFORMED, "its path %s leads out of the zoo",
-                              entry->path);
+            status = i3d_fail(error, I3D_MALFORMED, "its path %s leads out of the zoo", text);
     }
     free(joined);
     if (!status)
         return I3D_OK;
     free(*path);
     *path = NULL;
+    return status;
+}
+
+enum i3d_status i3d_manifest_locate(const struct i3d_manifest *manifest,
+                                    const struct i3d_zoo_entry *entry, char **path,
+                                    struct i3d_error *error)
+{
+    if (!locate(manifest, entry->path, path, error))
+        return I3D_OK;
+    i3d_error_where(error, "entry %s", entry->name);
+    return i3d_error_file(error, manifest->path);
+}
+
+enum i3d_status i3d_manifest_labels(const struct i3d_manifest *manifest,
+                                    const struct i3d_zoo_entry *entry,
+                                    struct i3d_labels *labels, struct i3d_error *error)
+{
+    char *path = NULL;
+    *labels = (struct i3d_labels){ 0 };
+    enum i3d_status status = i3d_labels_known(entry->labels)
+        ? I3D_OK : locate(manifest, entry->labels, &path, error);
+    if (!status)
+        status = i3d_labels_read(path ? path : entry->labels, labels, error);
+    free(path);
+    if (!status)
+        return I3D_OK;
     i3d_error_where(error, "entry %s", entry->name);
     return i3d_error_file(error, manifest->path);
 }

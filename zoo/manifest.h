@@ -4,7 +4,7 @@
  * from there. Fields that this program does not know are kept. */
 #pragma once
 
-#include "model/error.h"
+#include "zoo/labels.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,23 +66,31 @@ enum i3d_status i3d_manifest_locate(const struct i3d_manifest *manifest,
                                     const struct i3d_zoo_entry *entry, char **path,
                                     struct i3d_error *error);
 
+/* The names of its classes (entry->labels, not null): a list that is known, or a file of the
+ * zoo, found as its checkpoint is. Free with i3d_labels_free, also on failure. */
+enum i3d_status i3d_manifest_labels(const struct i3d_manifest *manifest,
+                                    const struct i3d_zoo_entry *entry,
+                                    struct i3d_labels *labels, struct i3d_error *error);
+
 /* What the user says of a file that is added; null and empty where nothing. */
 struct i3d_zoo_note {
     const char *name; /* null: from the file's name */
-    const char *licence, *source, *paper, *labels;
+    const char *licence, *source, *paper;
+    const char *labels; /* a list that is known, or a file in the zoo */
     const char *const *recipes, *const *streams, *const *containers, *const *dialects;
     struct json_t *preprocessing; /* the caller's; see i3dconv-manifest(5) */
 };
 
 /* Reads the file, which has to lie in the zoo, fills an entry with what it is and
- * writes the manifest. *name is the entry's (malloc'ed). I3D_USAGE if the name
- * is taken or the file lies elsewhere. */
+ * writes the manifest; without labels it gets those that its number of classes tells,
+ * see i3d_labels_for. *name is the entry's (malloc'ed). I3D_USAGE if the name is taken, the
+ * file lies elsewhere or there are not as many labels as classes. */
 enum i3d_status i3d_manifest_add(struct i3d_manifest *manifest, const char *file,
                                  const struct i3d_zoo_note *note, char **name,
                                  struct i3d_error *error);
 
 /* Whether the entry's file is there, has the size and SHA-256 it should have,
- * opens and is what the entry says. I3D_DIFFERS, or the status that reading it
+ * opens and is what the entry says, with as many labels as classes. I3D_DIFFERS, or the status that reading it
  * gave, with the reason in error. */
 enum i3d_status i3d_manifest_check(const struct i3d_manifest *manifest,
                                    const struct i3d_zoo_entry *entry, struct i3d_error *error);

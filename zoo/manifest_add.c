@@ -42,6 +42,7 @@ static enum i3d_status recognise(const struct i3d_model *model, struct i3d_zoo_i
         status = i3d_fail_memory(error);
     if (!status && recognition.architecture) {
         identity->classes = recognition.classes;
+        identity->is_3d = recognition.is_3d;
         identity->architecture = strdup(recognition.architecture->name);
         if (!identity->architecture)
             status = i3d_fail_memory(error);
@@ -104,14 +105,15 @@ static bool set_list(json_t *entry, const char *key, const char *const *strings)
     return !json_object_set_new(entry, key, array) && good;
 }
 
-static json_t *make_entry(const char *name, const char *path, const struct i3d_zoo_note *note,
+static json_t *make_entry(const char *name, const char *path, const char *labels,
+                          const struct i3d_zoo_note *note,
                           const struct i3d_zoo_identity *identity)
 {
     json_t *entry = json_pack(
         "{s:s, s:s, s:s, s:I, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*}", "name", name, "path",
         path, "sha256", identity->sha256, "bytes", (json_int_t)identity->bytes, "container",
         identity->container, "dialect", identity->dialect, "architecture",
-        identity->architecture, "labels", note->labels, "licence", note->licence, "source",
+        identity->architecture, "labels", labels, "licence", note->licence, "source",
         note->source, "paper", note->paper);
     bool good = entry
         && (identity->classes < 0
@@ -139,13 +141,52 @@ static enum i3d_status check_new_name(const struct i3d_manifest *manifest, const
     return i3d_error_hint(error, "--name gives another name");
 }
 
+static enum i3d_status count_labels(const struct i3d_labels *labels, const char *name,
+                                    int64_t classes, enum i3d_status otherwise,
+                                    struct i3d_error *error)
+{
+    if (classes < 0 || labels->count == (size_t)classes)
+        return I3D_OK;
+    return i3d_fail(error, otherwise, "labels %s: %zu names for %lld classes", name,
+                    labels->count, (long long)classes);
+}
+
+/* What the entry says of labels: *text points to the name of a list, or into *real, a
+ * malloc'ed path; null where nothing is known. */
+static enum i3d_status choose_labels(const struct i3d_manifest *manifest, const char *said,
+                                     const struct i3d_zoo_identity *identity, const char **text,
+                                     char **real, struct i3d_error *error)
+{
+    struct i3d_labels labels;
+    *real = NULL;
+    *text = said;
+    if (!said) {
+        *text = i3d_labels_for(identity->is_3d, identity->classes);
+        return I3D_OK;
+    }
+    enum i3d_status status = i3d_labels_read(said, &labels, error);
+    if (!status)
+        status = count_labels(&labels, said, identity->classes, I3D_USAGE, error);
+    i3d_labels_free(&labels);
+    if (status || i3d_labels_known(said))
+        return status;
+    *real = realpath(said, NULL);
+    *text = *real ? i3d_path_inside(*real, manifest->folder) : NULL;
+    if (*text)
+        return I3D_OK;
+    i3d_fail(error, I3D_USAGE, "these labels lie outside the zoo, which is %.300s",
+             manifest->folder);
+    return i3d_error_file(error, said);
+}
+
 enum i3d_status i3d_manifest_add(struct i3d_manifest *manifest, const char *file,
                                  const struct i3d_zoo_note *note, char **name,
                                  struct i3d_error *error)
 {
     struct i3d_zoo_identity identity = { .classes = -1 };
     enum i3d_status status = I3D_OK;
-    char *real = realpath(file, NULL);
+    char *real = realpath(file, NULL), *labels_file = NULL;
+    const char *labels = NULL;
     const char *path = real ? i3d_path_inside(real, manifest->folder) : NULL;
     *name = note->name ? strdup(note->name) : name_after(file);
     if (!real) {
@@ -161,10 +202,12 @@ enum i3d_status i3d_manifest_add(struct i3d_manifest *manifest, const char *file
         status = i3d_identify_bytes(real, &identity, error);
     if (!status)
         status = i3d_identify_model(real, &identity, error);
+    if (!status)
+        status = choose_labels(manifest, note->labels, &identity, &labels, &labels_file, error);
     if (status) {
         i3d_error_file(error, file);
     } else {
-        json_t *entry = make_entry(*name, path, note, &identity);
+        json_t *entry = make_entry(*name, path, labels, note, &identity);
         if (!entry || json_array_append_new(json_object_get(manifest->json, "entries"), entry))
             status = i3d_fail(error, I3D_USAGE, "a text for the manifest is not UTF-8");
         if (!status)
@@ -173,6 +216,7 @@ enum i3d_status i3d_manifest_add(struct i3d_manifest *manifest, const char *file
             status = i3d_write_json(manifest->json, manifest->path, error);
     }
     i3d_identity_free(&identity);
+    free(labels_file);
     free(real);
     return status;
 }
@@ -222,6 +266,14 @@ enum i3d_status i3d_manifest_check(const struct i3d_manifest *manifest,
         status = compare("the architecture", entry->architecture, identity.architecture, error);
     if (!status)
         status = compare_number("classes", entry->classes, identity.classes, error);
+    if (!status && entry->labels) {
+        struct i3d_labels labels;
+        status = i3d_manifest_labels(manifest, entry, &labels, error);
+        if (!status)
+            status = count_labels(&labels, entry->labels, identity.classes, I3D_DIFFERS,
+                                  error);
+        i3d_labels_free(&labels);
+    }
     i3d_identity_free(&identity);
     free(path);
     if (!status)

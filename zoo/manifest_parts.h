@@ -23,6 +23,7 @@ struct i3d_zoo_identity {
     uint64_t bytes;
     char *container, *dialect, *architecture;
     int64_t classes; /* -1: not known */
+    bool is_3d;      /* where the architecture is known */
 };
 /* Starts an identity with the file's size and hash; then what can be read from it.
  * Free with i3d_identity_free, also on failure. */

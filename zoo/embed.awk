@@ -1,13 +1,13 @@
-# Turns dialect tables into the C file that the library carries.
+# Turns texts into the C file that the library carries: -v header=FILE -v type=STRUCT -v array=NAME.
 function base_name(path) {
     sub(/^.*\//, "", path)
-    sub(/\.tsv$/, "", path)
+    sub(/\.[a-z]*$/, "", path)
     return path
 }
 
 BEGIN {
-    print "#include \"zoo/dialects.h\"\n"
-    print "const struct i3d_dialect_text i3d_dialect_texts[] = {"
+    printf "#include \"%s\"\n\n", header
+    printf "const struct %s %s[] = {\n", type, array
 }
 
 FNR == 1 {
