@@ -1,12 +1,12 @@
-/* Reads damaged model files of every format, and every tensor in them.
+/* Reads damaged files of every format: models with every tensor in them, and photographs.
  *
  *   fuzz_read FILE... [-n COUNT] [-s SEED] [-c FOLDER]
  *   fuzz_read FILE... -t STEP [-c FOLDER]
  *
  * reads the files, which have to be whole, then makes COUNT damaged copies of
  * them and reads each. It fails when a status other than success, malformed,
- * unsupported (or, of a file that names others, system) comes back, when an error has no message, or when a copy takes
- * longer than 20 seconds. Copy k is made from SEED + k alone: what failed is
+ * unsupported (or, of a file that names others, system) comes back, when an error has no
+ * message, or when a copy takes longer than 20 seconds. Copy k is made from SEED + k alone: what failed is
  * found again with -n 1 and the seed printed.
  *
  * With -t the copies are the files cut short: after every byte of the first
@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "formats/formats.h"
+#include "formats/picture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -53,6 +54,12 @@ static enum i3d_status load_tensors(const struct i3d_model *model, struct i3d_er
 static enum i3d_status read_file(const char *path, struct i3d_error *error)
 {
     struct i3d_model *model;
+    if (i3d_is_picture(path)) {
+        struct i3d_picture picture = { 0 };
+        enum i3d_status refused = i3d_read_picture(path, &picture, error);
+        free(picture.pixels);
+        return refused;
+    }
     enum i3d_status status = i3d_read_model(path, &model, error);
     if (!status)
         status = load_tensors(model, error);

@@ -1,7 +1,7 @@
-"""Writes the small valid files that the fuzz test damages: seeds/ and several/ in the folder
-given. Each shows one way of storing; those in several/ name other files, which lie beside
-them. The files here were made by it (h5py 3.14, onnx 1.23, PyTorch 1.13, safetensors 0.8,
-TensorFlow 2.21).
+"""Writes the small valid files that the fuzz test damages: seeds/, several/ and pictures/ in
+the folder given. Each shows one way of storing; those in several/ name other files, which lie
+beside them. The files here were made by it (h5py 3.14, onnx 1.23, PyTorch 1.13, safetensors
+0.8, TensorFlow 2.21, Pillow 9.4.0).
 
     make_seeds.py FOLDER
 """
@@ -17,6 +17,7 @@ import onnx
 import safetensors.numpy
 import tensorflow
 import torch
+from PIL import Image
 from onnx import TensorProto, helper, numpy_helper
 
 KERNEL = numpy.arange(3 * 3 * 2 * 4, dtype="f4").reshape(3, 3, 2, 4) / 7
@@ -170,17 +171,32 @@ def seeds_of_several_files(folder):
         json.dumps({"metadata": {"total_size": 304}, "weight_map": places}))
 
 
+def picture_seeds(folder):
+    values = numpy.arange(9 * 13 * 4, dtype="u1").reshape(9, 13, 4) * 7
+    rgba = Image.fromarray(values)
+    rgb, grey = rgba.convert("RGB"), rgba.convert("L")
+    rgba.save(folder / "rgba.png")
+    rgb.save(folder / "rgb.png")
+    rgb.quantize(16).save(folder / "palette.png", transparency=3)
+    grey.convert("1").save(folder / "one_bit.png")
+    Image.fromarray(values[:, :, 0].astype("u2") * 257).save(folder / "sixteen_bits.png")
+    rgb.save(folder / "baseline.jpg", quality=80)
+    rgb.save(folder / "progressive.jpg", progressive=True, subsampling=0)
+    grey.save(folder / "grey.jpg", optimize=True)
+
+
 def main(folder):
     folder = pathlib.Path(folder)
-    seeds, several = folder / "seeds", folder / "several"
-    seeds.mkdir(parents=True, exist_ok=True)
-    several.mkdir(exist_ok=True)
+    seeds, several, pictures = folder / "seeds", folder / "several", folder / "pictures"
+    for each in (seeds, several, pictures):
+        each.mkdir(parents=True, exist_ok=True)
     hdf5_seeds(seeds)
     keras_seeds(seeds)
     onnx_seeds(seeds)
     archive_seeds(seeds)
     checkpoint_seeds(seeds, several)
     seeds_of_several_files(several)
+    picture_seeds(pictures)
 
 
 main(sys.argv[1])
