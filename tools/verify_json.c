@@ -58,8 +58,11 @@ static json_t *layer_to_json(const struct i3d_layer_verdict *layer)
         number(layer->worst_case), "motion", finding_to_json(&layer->motion), "clean",
         finding_to_json(&layer->clean), "spoilt", finding_to_json(&layer->spoilt), "deviation",
         deviation, "good", good);
-    if (json)
+    if (json) {
         json_object_set_new(json, "frames", frames_to_json(layer));
+        json_object_set_new(json, "tolerance", number(layer->tolerance));
+        json_object_set_new(json, "rounding", number(layer->rounding));
+    }
     return json;
 }
 

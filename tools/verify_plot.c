@@ -138,7 +138,21 @@ static void put_tolerance(const struct picture *picture)
     cairo_line_to(cairo, LEFT + SPAN, y);
     cairo_stroke(cairo);
     cairo_set_dash(cairo, NULL, 0, 0);
-    put_text(cairo, LEFT + SPAN, y - 5, 1, label);
+    put_text(cairo, LEFT + 4, y - 5, 0, label);
+}
+
+/* A mark at the tolerance of each layer that has a larger one. */
+static void put_raised(const struct picture *picture, double step)
+{
+    take(picture->cairo, BAD);
+    for (size_t i = 0; i < picture->proof->layer_count; i++) {
+        double tolerance = picture->proof->layers[i].tolerance;
+        if (!(tolerance > picture->proof->tolerance))
+            continue;
+        cairo_rectangle(picture->cairo, LEFT + step * (double)i,
+                        picture->top + place_of(tolerance) - 0.5, step, 1);
+        cairo_fill(picture->cairo);
+    }
 }
 
 /* The findings of a layer, one series each. */
@@ -198,35 +212,55 @@ static void put_legend(const struct picture *picture, double y)
     }
 }
 
-/* Whether a layer begins another part of the network: the first part of its name is new. */
-static bool begins(const struct i3d_proof *proof, size_t i)
+/* The length of so many of a name's parts, which dots and slashes divide. */
+static size_t length_of_parts(const char *name, int parts)
 {
-    const char *name = proof->layers[i].name, *last = i ? proof->layers[i - 1].name : "";
     size_t length = strcspn(name, "/.");
-    return strncmp(name, last, length) || strcspn(last, "/.") != length;
+    for (; parts > 1 && name[length]; parts--)
+        length += 1 + strcspn(name + length + 1, "/.");
+    return length;
 }
 
-/* Names below the chart, as many as have room, beginnings of parts first. */
+/* Whether a layer is the first that has those first parts in its name. */
+static bool begins(const struct i3d_proof *proof, size_t i, int parts)
+{
+    const char *name = proof->layers[i].name, *last = i ? proof->layers[i - 1].name : "";
+    size_t length = length_of_parts(name, parts);
+    return strncmp(name, last, length) || length_of_parts(last, parts) != length;
+}
+
+/* How many parts of names make headings that are few, but not too few. */
+static int parts_for_headings(const struct i3d_proof *proof)
+{
+    enum { FEW = 6, MOST_PARTS = 3 };
+    for (int parts = 1; parts <= MOST_PARTS; parts++) {
+        size_t headings = 0;
+        for (size_t i = 0; i < proof->layer_count; i++)
+            headings += begins(proof, i, parts);
+        if (headings >= FEW && headings < proof->layer_count)
+            return parts;
+    }
+    return 0;
+}
+
+/* Names below the chart, as many as have room, or beginnings of parts alone. */
 static void put_layer_names(const struct picture *picture, double y, double step)
 {
     const struct i3d_proof *proof = picture->proof;
-    size_t count = proof->layer_count, parts = 0;
+    int parts = parts_for_headings(proof);
     char name[LONGEST_NAME], part[LONGEST_NAME];
     double free_from = 0;
-    for (size_t i = 0; i < count; i++)
-        parts += begins(proof, i);
-    bool in_parts = parts > 3 && 3 * parts < 2 * count;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < proof->layer_count; i++) {
+        const char *layer = proof->layers[i].name;
         double x = LEFT + step * ((double)i + 0.5);
-        if (x < free_from || (in_parts && !begins(proof, i)))
+        if (x < free_from || (parts && !begins(proof, i, parts)))
             continue;
         free_from = x + 14;
         take(picture->cairo, GREY);
         cairo_rectangle(picture->cairo, x - 0.5, y, 1, 4);
         cairo_fill(picture->cairo);
         snprintf(part, sizeof part, "%.*s",
-                 in_parts ? (int)strcspn(proof->layers[i].name, "/.") : LONGEST_NAME - 1,
-                 proof->layers[i].name);
+                 parts ? (int)length_of_parts(layer, parts) : LONGEST_NAME - 1, layer);
         cairo_save(picture->cairo);
         cairo_translate(picture->cairo, x + 4, y + 9);
         cairo_rotate(picture->cairo, -3.14159265358979323846 / 3);
@@ -267,6 +301,7 @@ static void put_errors(struct picture *picture)
         picture->top += 24;
         put_axis(picture);
         put_tolerance(picture);
+        put_raised(picture, step);
         for (size_t i = 0; i < proof->layer_count; i++)
             for (int k = SERIES; k-- > 0;) {
                 struct i3d_finding found = finding_of(&proof->layers[i], k);

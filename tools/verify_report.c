@@ -20,6 +20,8 @@ struct verify_totals verify_total(const struct i3d_proof *proof)
         const struct i3d_layer_verdict *layer = &proof->layers[i];
         totals.weighted += layer->has_weights;
         totals.alone += layer->alone.judged;
+        totals.raised += layer->tolerance > proof->tolerance;
+        totals.most_rounding = fmax(totals.most_rounding, layer->tolerance);
         if (layer->judged && !(layer->max_relative <= totals.worst_boring))
             totals.worst_boring = layer->max_relative;
         raise_to(&totals.worst_alone, &layer->alone);
@@ -200,6 +202,16 @@ const char *verify_reason(const struct i3d_proof *proof, char *buffer, size_t si
     return i3d_printable(text, buffer, size);
 }
 
+static const char *tolerance_of(const struct i3d_proof *proof, const struct verify_totals *totals,
+                                char *buffer, size_t size)
+{
+    int used = snprintf(buffer, size, "tolerance %.0e", proof->tolerance);
+    if (totals->raised)
+        snprintf(buffer + used, size - (size_t)used, ", up to %.1e in %zu layers where rounding "
+                 "grows so far", totals->most_rounding, totals->raised);
+    return buffer;
+}
+
 void verify_print_last(const struct i3d_proof *proof)
 {
     struct verify_totals totals = verify_total(proof);
@@ -217,9 +229,9 @@ void verify_print_last(const struct i3d_proof *proof)
         printf("PASS weights of %zu %s audited; nothing was run\n", totals.weighted,
                proof->by_name ? "tensors" : "layers");
     else
-        printf("PASS %zu layers agree%s, worst relative error %.1e (tolerance %.0e); weights of "
-               "%zu layers audited\n", proof->layer_count,
+        printf("PASS %zu layers agree%s, worst relative error %.1e (%s); weights of %zu layers "
+               "audited\n", proof->layer_count,
                proof->ran_boring || proof->ran_motion ? " at every frame" : " at clean frames",
                fmax(totals.worst_boring, fmax(totals.worst_motion, totals.worst_clean)),
-               proof->tolerance, totals.weighted);
+               tolerance_of(proof, &totals, reason, sizeof reason), totals.weighted);
 }

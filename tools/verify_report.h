@@ -17,6 +17,8 @@ enum i3d_status verify_print_json(const struct i3d_proof *proof, struct i3d_erro
 struct verify_totals {
     double worst_boring, worst_alone, worst_motion, worst_clean, worst_spoilt;
     size_t weighted, alone;
+    size_t raised;        /* layers that rounding may explain more in than the tolerance */
+    double most_rounding; /* the largest tolerance of theirs */
 };
 struct verify_totals verify_total(const struct i3d_proof *proof);
 /* Why the proof failed, for a line: the first bad layer's reason; "" where it passed. */

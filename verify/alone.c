@@ -237,22 +237,16 @@ static enum i3d_status emit(struct segment *segment)
     return I3D_OK;
 }
 
-/* Σ|w||x|: the 2D kernel once more, on absolute values, without its bias. */
-static enum i3d_status measure(struct i3d_prover *prover, struct i3d_twins *twins, size_t layer)
+enum i3d_status i3d_add_terms(struct i3d_prover *prover, struct i3d_twins *twins, int64_t kernel,
+                              const char **terms)
 {
-    int64_t kernel = prover->pairing.nodes[prover->entries[layer].node].flat_kernel;
-    bool applies = kernel >= 0
-        && (kernel == prover->entries[layer].node
-            || prover->pairing.nodes[prover->entries[layer].node].folded);
-    if (!applies)
-        return I3D_OK;
     const struct i3d_node *node = &prover->flat.model->nodes[kernel];
+    *terms = NULL;
     if (!i3d_structure_tensor(&prover->flat, node->inputs[1]))
         return I3D_OK;
     const char *x = i3d_twins_name(twins, I3D_REFERENCE, node->inputs[0]);
     const char *w = i3d_twins_name(twins, I3D_REFERENCE, node->inputs[1]);
-    const char *y = i3d_twins_name(twins, I3D_REFERENCE, node->outputs[0]);
-    if (!x || !w || !y)
+    if (!x || !w)
         return i3d_fail_memory(twins->error);
     x = i3d_twins_node(twins, "Abs", (const char *[]){ x, NULL }, NULL);
     w = i3d_twins_node(twins, "Abs", (const char *[]){ w, NULL }, NULL);
@@ -264,10 +258,29 @@ static enum i3d_status measure(struct i3d_prover *prover, struct i3d_twins *twin
     copy->inputs[1] = w;
     copy->input_count = 2;
     copy->outputs[0] = name;
-    struct i3d_comparison terms = { .kind = I3D_MEASURE_TERMS, .layer = layer, .value = name,
-                                    .reference = y };
-    enum i3d_status status = i3d_twins_compare(twins, terms);
-    return status ? status : i3d_twins_hold(twins, y);
+    *terms = name;
+    return I3D_OK;
+}
+
+/* Notes the largest Σ|w||x| of a layer. */
+static enum i3d_status measure(struct i3d_prover *prover, struct i3d_twins *twins, size_t layer)
+{
+    int64_t kernel = prover->pairing.nodes[prover->entries[layer].node].flat_kernel;
+    bool applies = kernel >= 0
+        && (kernel == prover->entries[layer].node
+            || prover->pairing.nodes[prover->entries[layer].node].folded);
+    struct i3d_comparison terms = { .kind = I3D_MEASURE_TERMS, .layer = layer };
+    if (!applies)
+        return I3D_OK;
+    enum i3d_status status = i3d_add_terms(prover, twins, kernel, &terms.value);
+    if (status || !terms.value)
+        return status;
+    terms.reference =
+        i3d_twins_name(twins, I3D_REFERENCE, prover->flat.model->nodes[kernel].outputs[0]);
+    if (!terms.reference)
+        return i3d_fail_memory(twins->error);
+    status = i3d_twins_compare(twins, terms);
+    return status ? status : i3d_twins_hold(twins, terms.reference);
 }
 
 static enum i3d_status add(struct segment *segment, size_t entry)

@@ -113,8 +113,7 @@ static double largest_of(const struct i3d_array *array)
     return (double)largest;
 }
 
-/* Whether what the operator gives differs by no more than its inputs do. */
-static bool keeps_distance(const struct i3d_node *node)
+bool i3d_keeps_distance(const struct i3d_node *node)
 {
     static const char *const operators[] = {
         "Relu", "Clip", "MaxPool", "GlobalMaxPool", "Concat", "Dropout", "Identity", "Flatten",
@@ -134,7 +133,7 @@ static double scale_of(struct judge *judge, const char *reference, double larges
     int64_t producer = i3d_index_producer(judge->index, reference);
     const struct i3d_node *node =
         producer == I3D_NOWHERE ? NULL : &judge->twins->model->nodes[producer];
-    for (size_t k = 0; node && keeps_distance(node) && k < node->input_count; k++) {
+    for (size_t k = 0; node && i3d_keeps_distance(node) && k < node->input_count; k++) {
         int64_t input = *node->inputs[k] ? i3d_index_value(judge->index, node->inputs[k]) : -1;
         if (input >= 0)
             largest = fmax(largest, judge->scales[input]);
@@ -173,7 +172,10 @@ static enum i3d_status compare(struct judge *judge, const struct i3d_comparison 
         return status;
     if (comparison->kind != I3D_COMPARE_ALONE)
         difference.largest = scale_of(judge, comparison->reference, difference.largest);
-    if (comparison->kind == I3D_COMPARE_ALONE)
+    double scale = difference.largest > 0 ? difference.largest : 1;
+    if (comparison->kind == I3D_COMPARE_ROUNDED)
+        verdict->rounding = fmax(verdict->rounding, difference.max_absolute / scale);
+    else if (comparison->kind == I3D_COMPARE_ALONE)
         add_finding(&verdict->alone, &difference, difference.worst_frame, difference.max_absolute,
                     INFINITY); /* judged when the bound is known */
     else if (judge->pass == I3D_PASS_MOTION)
@@ -288,6 +290,8 @@ static enum i3d_status prepare(struct judge *judge, struct i3d_motion *motion, i
 static enum i3d_status merge(struct judge *judge)
 {
     struct i3d_prover *prover = judge->prover;
+    if (judge->pass == I3D_PASS_ROUNDING)
+        return i3d_add_rounding(prover, judge->twins);
     const struct i3d_model *model = prover->inflated.model;
     const char **held = calloc(prover->count + 1, sizeof *held);
     struct i3d_motion motion;

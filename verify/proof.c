@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_RAISED = 100 }; /* times the tolerance, on account of rounding */
 enum { LONGEST_SEARCH = 2048 }; /* frames, for the shortest clip with a clean frame */
 
 static void add_entry(struct i3d_prover *prover, const char *flat, const char *inflated, int64_t node)
@@ -97,7 +98,8 @@ static enum i3d_status audit_all(struct i3d_prover *prover, struct i3d_error *er
         verdict->operation = "output";
         verdict->audit_good = true;
         verdict->max_absolute = verdict->max_relative = verdict->relative_l2 = NAN;
-        verdict->bound = verdict->worst_case = NAN;
+        verdict->bound = verdict->worst_case = verdict->rounding = NAN;
+        verdict->tolerance = prover->proof->tolerance;
         verdict->clean_first = verdict->clean_last = -1;
         if (entry->node < 0)
             continue;
@@ -107,8 +109,7 @@ static enum i3d_status audit_all(struct i3d_prover *prover, struct i3d_error *er
     return status;
 }
 
-/* The unit roundoff of the coarsest weights in the 3D file that have a partner. */
-static double roundoff_of(const struct i3d_prover *prover)
+double i3d_roundoff_of(const struct i3d_prover *prover)
 {
     double roundoff = 0x1p-24; /* of the engine */
     const struct i3d_model *models[] = { prover->flat.model, prover->inflated.model };
@@ -140,6 +141,48 @@ static void judge_alone(struct i3d_prover *prover, size_t i, double roundoff)
     double limit = prover->options->tolerance < 0 ? fmax(verdict->bound, 0)
                                                   : prover->options->tolerance;
     verdict->alone.good = verdict->alone.max_relative <= limit;
+}
+
+/* How far a layer is off with everything ahead, in the worst of the proofs; NaN counts as
+ * infinitely far. */
+static double worst_of(const struct i3d_layer_verdict *layer)
+{
+    const struct i3d_finding boring = { .judged = layer->judged,
+                                        .max_relative = layer->max_relative };
+    const struct i3d_finding *const found[] = { &boring, &layer->clean, &layer->motion };
+    double worst = 0;
+    for (size_t k = 0; k < sizeof found / sizeof *found; k++)
+        if (found[k]->judged && !(found[k]->max_relative <= worst))
+            worst = isnan(found[k]->max_relative) ? INFINITY : found[k]->max_relative;
+    return worst;
+}
+
+/* Whether rounding is what may be wrong first: with a layer that is good by itself, and not
+ * off by so much that rounding is out of the question. */
+static bool may_be_rounding(const struct i3d_prover *prover)
+{
+    const struct i3d_proof *proof = prover->proof;
+    if (prover->options->tolerance >= 0)
+        return false;
+    for (size_t i = 0; i < proof->layer_count; i++) {
+        const struct i3d_layer_verdict *layer = &proof->layers[i];
+        double worst = worst_of(layer);
+        if (!layer->audit_good || (layer->alone.judged && !layer->alone.good)
+            || worst > MOST_RAISED * proof->tolerance)
+            return false;
+        if (worst > proof->tolerance)
+            return true;
+    }
+    return false;
+}
+
+static void judge_again(const struct i3d_proof *proof, struct i3d_layer_verdict *layer)
+{
+    if (4 * layer->rounding > proof->tolerance) /* false for NaN */
+        layer->tolerance = fmin(4 * layer->rounding, MOST_RAISED * proof->tolerance);
+    layer->good = layer->judged && layer->max_relative <= layer->tolerance;
+    layer->clean.good = layer->clean.judged && layer->clean.max_relative <= layer->tolerance;
+    layer->motion.good = layer->motion.judged && layer->motion.max_relative <= layer->tolerance;
 }
 
 static bool layer_is_good(const struct i3d_proof *proof, const struct i3d_layer_verdict *layer)
@@ -381,6 +424,26 @@ static enum i3d_status run_motion(struct i3d_prover *prover, struct i3d_error *e
     return status;
 }
 
+/* Measures what rounding explains, and judges again by it. */
+static enum i3d_status allow_rounding(struct i3d_prover *prover, struct i3d_error *error)
+{
+    enum i3d_status status = I3D_OK;
+    if (!may_be_rounding(prover))
+        return I3D_OK;
+    for (size_t k = 0; !k || (k < prover->options->image_count && !status); k++) {
+        struct i3d_array image, video;
+        status = make_input(prover, k, &image, &video, error);
+        if (status)
+            return status;
+        status = i3d_judge(prover, I3D_PASS_ROUNDING, &image, &video, error);
+        i3d_array_free(&image);
+        i3d_array_free(&video);
+    }
+    for (size_t i = 0; i < prover->count && !status; i++)
+        judge_again(prover->proof, &prover->proof->layers[i]);
+    return status;
+}
+
 static enum i3d_status run(struct i3d_prover *prover, struct i3d_error *error)
 {
     const struct i3d_proof_options *options = prover->options;
@@ -393,9 +456,11 @@ static enum i3d_status run(struct i3d_prover *prover, struct i3d_error *error)
         status = run_images(prover, error);
     if (!status && options->motion)
         status = run_motion(prover, error);
-    double roundoff = roundoff_of(prover);
+    double roundoff = i3d_roundoff_of(prover);
     for (size_t i = 0; i < prover->count && !status; i++)
         judge_alone(prover, i, roundoff);
+    if (!status)
+        status = allow_rounding(prover, error);
     for (size_t i = 0; i < prover->count && !status; i++)
         i3d_diagnose(prover, i);
     return status;
@@ -431,7 +496,7 @@ static enum i3d_status prove(struct i3d_prover *prover, const struct i3d_model *
     if (status)
         return status;
     prover->proof->tolerance =
-        options->tolerance < 0 ? i3d_tolerance(roundoff_of(prover)) : options->tolerance;
+        options->tolerance < 0 ? i3d_tolerance(i3d_roundoff_of(prover)) : options->tolerance;
     struct i3d_shape image, video;
     input_shapes(&prover->boring, &image, &video);
     status = audit_all(prover, error);

@@ -13,6 +13,11 @@
  * As deployed: the same video with the padding that the file has. Equality is
  * demanded of the frames that no zero reaches; what becomes of the others is measured.
  *
+ * Rounding grows over depth, and by how much is a property of the network. Where the first
+ * layer that exceeds the tolerance is good alone and in the audit, as all are ahead of it,
+ * the 2D network runs beside itself with every result off by a unit roundoff of Σ|w||x|,
+ * and four times the distance between the two passes, up to a hundred times the tolerance.
+ *
  * Motion: any video, with the padding that the file has. An inflated layer is the 2D
  * layer applied frame by frame, then a window over time, so a reference is computed
  * from the 2D file's kernels alone, for every frame of every layer. */
@@ -32,7 +37,8 @@ struct i3d_proof_options {
                               224 */
     uint64_t seed;     /* of image and video, standard normal values */
     double tolerance;  /* largest error, relative to the layer's largest activation; below 0:
-                          i3d_tolerance of the coarsest weights */
+                          i3d_tolerance of the coarsest weights, and of whole networks where
+                          it is exceeded four times what rounding explains, see below */
     int threads;
     const struct i3d_recipe *recipe; /* to audit windows over time by; null: the one that the
                                         3D file records */
@@ -60,6 +66,11 @@ struct i3d_layer_verdict {
     const char *operation;  /* op_type of the 2D node */
     int rank;
     int64_t dims[I3D_MAX_RANK]; /* of the 3D activation */
+
+    /* The largest relative error that passes with everything ahead: the proof's tolerance,
+     * or more where rounding explains more. rounding is what it explains, relative to the
+     * largest activation; NaN: the tolerance was not exceeded, and it was not measured. */
+    double tolerance, rounding;
 
     /* Boring video, edge padding; NaN where it was not run. */
     bool judged;
@@ -105,7 +116,7 @@ struct i3d_proof {
     bool deployed_good;               /* clean frames agree, if that was run */
     int64_t first_bad;                /* index in layers, or -1 */
     char recipe[64];                  /* that windows over time were audited by; "": none */
-    double tolerance;                 /* that was applied */
+    double tolerance;                 /* that was applied, but for layers that have more */
     int64_t frames;                   /* of the clip */
     size_t images;                    /* that were run */
     bool ran_boring, ran_deployed, ran_motion;

@@ -27,12 +27,16 @@ struct i3d_prover {
 };
 
 /* What a pass over the merged graph is for. */
-enum i3d_pass { I3D_PASS_BORING, I3D_PASS_DEPLOYED, I3D_PASS_MOTION };
+enum i3d_pass { I3D_PASS_BORING, I3D_PASS_DEPLOYED, I3D_PASS_MOTION, I3D_PASS_ROUNDING };
 
 /* Puts layer `entry` into the graph once more, fed with the reference's activations
  * repeated in time, and measures the terms of its sums. Left out where a layer cannot
  * be taken out of its network. */
 enum i3d_status i3d_add_alone(struct i3d_prover *prover, struct i3d_twins *twins, size_t entry);
+/* Σ|w||x|: a kernel of the 2D graph once more, on absolute values and without its bias.
+ * *terms is null where its weights are computed. */
+enum i3d_status i3d_add_terms(struct i3d_prover *prover, struct i3d_twins *twins, int64_t kernel,
+                              const char **terms);
 /* Terms summed up for one element in 3D: 1 where nothing is summed. */
 double i3d_terms_summed(const struct i3d_prover *prover, size_t entry);
 
@@ -52,6 +56,14 @@ enum i3d_status i3d_motion_node(struct i3d_motion *motion, int64_t inflated);
 /* The reference that corresponds to two values; null where there is none. */
 const char *i3d_motion_bridge(struct i3d_motion *motion, const char *flat, const char *inflated,
                               int64_t *length);
+
+/* rounding.c. Puts the 2D network into the graph, and a copy of it whose results are off as
+ * if rounded; compares the two layer by layer. Nothing where the operator set is too old. */
+enum i3d_status i3d_add_rounding(struct i3d_prover *prover, struct i3d_twins *twins);
+/* The unit roundoff of the coarsest weights in either file. */
+double i3d_roundoff_of(const struct i3d_prover *prover);
+/* Whether what the operator gives differs by no more than its inputs do. */
+bool i3d_keeps_distance(const struct i3d_node *node);
 
 /* audit_recipe.c. Compares windows over time with those of the recipe that was named, or
  * that the 3D file records, and notes which; video is the shape of the input. The clip's

@@ -3,7 +3,8 @@
  * and let go as it goes; not installed.
  *
  * Values have the names of their graphs behind a prefix: "2:" of the reference,
- * "3:" of the 3D network, "n:" whatever else is computed for the comparison. */
+ * "3:" of the 3D network, "r:" of the reference off as if rounded,
+ * "n:" whatever else is computed for the comparison. */
 #pragma once
 
 #include "model/frames.h"
@@ -12,6 +13,7 @@
 enum i3d_comparison_kind {
     I3D_COMPARE_WHOLE, /* what came of all layers so far */
     I3D_COMPARE_ALONE, /* of this layer alone, on the reference's own input */
+    I3D_COMPARE_ROUNDED, /* the 2D network with itself, off as if rounded */
     I3D_MEASURE_TERMS, /* no comparison: the largest Σ|w||x| of the layer */
 };
 
