@@ -160,7 +160,7 @@ static enum i3d_status print_commands(const struct i3d_build *build, struct i3d_
 
 static void print_table(const struct i3d_build *build)
 {
-    size_t counts[I3D_JOB_LEFT + 1] = { 0 };
+    size_t counts[I3D_JOB_STATES] = { 0 };
     printf("%-56s %-7s %12s %9s %8s\n", "product", "state", "bytes", "error", "seconds");
     for (size_t i = 0; i < build->job_count; i++) {
         const struct i3d_job *job = &build->jobs[i];

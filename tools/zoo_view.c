@@ -10,6 +10,8 @@
 
 enum { BAR = 30 };
 
+static const double SHORTEST = 0.05; /* seconds between two drawings */
+
 const char *zoo_job_word(const struct i3d_job *job)
 {
     switch (job->state) {
@@ -19,6 +21,7 @@ const char *zoo_job_word(const struct i3d_job *job)
     case I3D_JOB_KEPT: return "kept";
     case I3D_JOB_FAILED: return "FAILED";
     case I3D_JOB_LEFT: return "left";
+    case I3D_JOB_STATES: break;
     }
     return "";
 }
@@ -73,12 +76,8 @@ static void print_duration(char *text, size_t size, double seconds)
 
 static void draw_bar(struct zoo_view *view, const struct i3d_build *build)
 {
-    size_t made = 0, kept = 0, failed = 0, total = build->job_count;
-    for (size_t i = 0; i < total; i++) {
-        made += build->jobs[i].state == I3D_JOB_MADE;
-        kept += build->jobs[i].state == I3D_JOB_KEPT;
-        failed += build->jobs[i].state == I3D_JOB_FAILED;
-    }
+    size_t made = build->counts[I3D_JOB_MADE], kept = build->counts[I3D_JOB_KEPT];
+    size_t failed = build->counts[I3D_JOB_FAILED], total = build->job_count;
     size_t ended = made + kept + failed, full = total ? ended * BAR / total : BAR;
     double passed = now() - build->started;
     char bar[BAR + 1], left[32] = "?";
@@ -97,10 +96,10 @@ static void draw(struct zoo_view *view, const struct i3d_build *build)
 {
     int width = columns();
     draw_bar(view, build);
-    for (size_t i = 0; i < build->job_count; i++) {
-        const struct i3d_job *job = &build->jobs[i];
+    for (int i = 0; i < build->options.workers; i++) {
+        const struct i3d_job *job = build->running[i];
         char passed[32];
-        if (job->state != I3D_JOB_RUNNING)
+        if (!job)
             continue;
         print_duration(passed, sizeof passed, now() - job->started);
         fprintf(stderr, "  %7s %.*s\n", passed, width - 11, job->product->name);
@@ -118,10 +117,15 @@ void zoo_view_update(void *context, const struct i3d_build *build, const struct 
             print_ended(job);
         return;
     }
+    bool prints = ended && job->state != I3D_JOB_KEPT;
+    double time = now();
+    if (!prints && time - view->drawn_at < SHORTEST)
+        return; /* what is kept goes by faster than a terminal draws */
     clear_view(view);
-    if (ended && job->state != I3D_JOB_KEPT)
+    if (prints)
         print_ended(job);
     draw(view, build);
+    view->drawn_at = time;
 }
 
 void zoo_view_end(struct zoo_view *view)

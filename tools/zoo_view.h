@@ -7,6 +7,7 @@
 struct zoo_view {
     bool live;
     int drawn; /* lines on the terminal that belong to the view */
+    double drawn_at; /* seconds of the monotonic clock */
 };
 
 struct zoo_view zoo_view_start(void);

@@ -48,6 +48,9 @@ enum i3d_status i3d_build_plan(const struct i3d_manifest *manifest,
     for (size_t i = 0; i < build->product_count && !status; i++)
         if (is_wanted(&build->products[i], options->only))
             build->jobs[build->job_count++].product = &build->products[i];
+    build->counts[I3D_JOB_WAITING] = build->job_count;
+    if (!status && !(build->running = calloc((size_t)options->workers + 1, sizeof *build->running)))
+        status = i3d_fail_memory(error);
     if (status)
         i3d_build_free(build);
     else
@@ -61,6 +64,7 @@ void i3d_build_free(struct i3d_build *build)
         return;
     i3d_products_free(build->products, build->product_count);
     free(build->jobs);
+    free(build->running);
     free(build);
 }
 
@@ -132,6 +136,14 @@ static void tell(struct run *run, const struct i3d_job *job)
 {
     if (run->observer)
         run->observer(run->context, run->build, job);
+}
+
+static void set_state(struct run *run, struct i3d_job *job, enum i3d_job_state state)
+{
+    run->build->counts[job->state]--;
+    run->build->counts[state]++;
+    job->state = state;
+    tell(run, job);
 }
 
 /* In the new process. It ends with the builder: a worker without one would go on
@@ -223,21 +235,22 @@ static void finish(struct run *run, struct worker *worker)
         continue;
     close(worker->pipe);
     const char *line = last_line(worker);
-    job->state = I3D_JOB_FAILED;
+    enum i3d_job_state state = I3D_JOB_FAILED;
     if (WIFSIGNALED(how))
         snprintf(job->reason, sizeof job->reason, "the worker was ended by signal %d (%s)",
                  WTERMSIG(how), strsignal(WTERMSIG(how)));
     else if (WEXITSTATUS(how))
         snprintf(job->reason, sizeof job->reason, "%s", *line ? line : "the worker failed");
-    else if (!i3d_product_is_done(build->manifest, job->product, &build->options.product,
-                                  &job->result))
+    else if (!i3d_product_read(build->manifest, job->product, &build->options.product,
+                               &job->result))
         snprintf(job->reason, sizeof job->reason, "the worker made no sound product");
     else
-        job->state = I3D_JOB_MADE;
-    if (job->state == I3D_JOB_FAILED && !build->options.keep_going)
+        state = I3D_JOB_MADE;
+    if (state == I3D_JOB_FAILED && !build->options.keep_going)
         run->stopping = true;
     worker->pid = 0;
-    tell(run, job);
+    build->running[worker - run->workers] = NULL;
+    set_state(run, job, state);
 }
 
 /* Takes the next job that has to be made; jobs that are done are told and passed. */
@@ -247,13 +260,11 @@ static struct i3d_job *next_job(struct run *run, size_t *next)
     while (*next < build->job_count) {
         struct i3d_job *job = &build->jobs[(*next)++];
         if (run->stopping) {
-            job->state = I3D_JOB_LEFT;
-            tell(run, job);
+            set_state(run, job, I3D_JOB_LEFT);
         } else if (!build->options.force
                    && i3d_product_is_done(build->manifest, job->product,
                                           &build->options.product, &job->result)) {
-            job->state = I3D_JOB_KEPT;
-            tell(run, job);
+            set_state(run, job, I3D_JOB_KEPT);
         } else if (!build->options.dry_run) {
             return job;
         }
@@ -273,9 +284,9 @@ static enum i3d_status employ(struct run *run, size_t *next, int *running,
             enum i3d_status status = start(run, worker, job, error);
             if (status)
                 return status;
-            job->state = I3D_JOB_RUNNING;
             job->started = now();
-            tell(run, job);
+            run->build->running[i] = job;
+            set_state(run, job, I3D_JOB_RUNNING);
         }
         *running += worker->pid != 0;
     }

@@ -14,6 +14,7 @@ enum i3d_job_state {
     I3D_JOB_KEPT, /* was done before */
     I3D_JOB_FAILED,
     I3D_JOB_LEFT, /* another one failed before its turn came */
+    I3D_JOB_STATES
 };
 
 struct i3d_job {
@@ -41,6 +42,8 @@ struct i3d_build {
     size_t product_count;
     struct i3d_job *jobs; /* those that options.only leaves */
     size_t job_count;
+    size_t counts[I3D_JOB_STATES];   /* jobs in each state */
+    const struct i3d_job **running;  /* of each worker; null while it has none */
     double started;
 };
 

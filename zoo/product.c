@@ -54,11 +54,10 @@ static enum i3d_status make_key(struct making *making, struct i3d_error *error)
     return status;
 }
 
-/* Finds the source and hashes it. */
-static enum i3d_status begin(const struct i3d_manifest *manifest,
-                             const struct i3d_product *product,
-                             const struct i3d_product_options *options, struct making *making,
-                             struct i3d_error *error)
+static enum i3d_status name_files(const struct i3d_manifest *manifest,
+                                  const struct i3d_product *product,
+                                  const struct i3d_product_options *options,
+                                  struct making *making, struct i3d_error *error)
 {
     *making = (struct making){ .manifest = manifest, .product = product, .options = options };
     const char *slash = strchr(product->name, '/');
@@ -69,10 +68,15 @@ static enum i3d_status begin(const struct i3d_manifest *manifest,
     if (asprintf(&making->unverified, "%s/%s/.unverified-%ld-%s", options->folder,
                  product->entry->name, (long)getpid(), slash + 1) < 0)
         making->unverified = NULL;
-    if (!making->result || !making->sidecar || !making->unverified)
-        return i3d_fail_memory(error);
-    enum i3d_status status =
-        i3d_manifest_locate(manifest, product->entry, &making->source, error);
+    return making->result && making->sidecar && making->unverified ? I3D_OK
+                                                                   : i3d_fail_memory(error);
+}
+
+/* Finds the source and hashes it. */
+static enum i3d_status find_source(struct making *making, struct i3d_error *error)
+{
+    enum i3d_status status = i3d_manifest_locate(making->manifest, making->product->entry,
+                                                 &making->source, error);
     if (!status)
         status = i3d_identify_bytes(making->source, &making->identity, error);
     return status ? status : make_key(making, error);
@@ -94,6 +98,45 @@ static bool has_text(const json_t *object, const char *key, const char *value)
     return text && !strcmp(text, value);
 }
 
+/* What the sidecar says of a product that is there, and the sidecar, which is the caller's;
+ * null where one of them is not there, is not of this product or does not pass. */
+static json_t *read_state(const struct making *making, struct i3d_product_state *state)
+{
+    struct stat file;
+    json_t *sidecar = load_sidecar(making->sidecar);
+    const char *sha256 = json_string_value(json_object_get(sidecar, "sha256"));
+    bool good = sha256 && strlen(sha256) == sizeof state->sha256 - 1
+        && has_text(sidecar, "name", making->product->name)
+        && has_text(sidecar, "verdict", "PASS") && !stat(making->result, &file)
+        && S_ISREG(file.st_mode)
+        && json_integer_value(json_object_get(sidecar, "bytes")) == file.st_size;
+    if (!good) {
+        json_decref(sidecar);
+        return NULL;
+    }
+    *state = (struct i3d_product_state){
+        .bytes = (uint64_t)file.st_size,
+        .worst = json_number_value(json_object_get(sidecar, "worst_relative_error")),
+        .seconds = json_number_value(json_object_get(sidecar, "seconds")),
+        .layers = json_integer_value(json_object_get(sidecar, "layers")),
+    };
+    memcpy(state->sha256, sha256, sizeof state->sha256);
+    return sidecar;
+}
+
+bool i3d_product_read(const struct i3d_manifest *manifest, const struct i3d_product *product,
+                      const struct i3d_product_options *options, struct i3d_product_state *state)
+{
+    struct making making;
+    json_t *sidecar = NULL;
+    if (!name_files(manifest, product, options, &making, NULL))
+        sidecar = read_state(&making, state);
+    bool is_there = sidecar != NULL;
+    json_decref(sidecar);
+    end(&making);
+    return is_there;
+}
+
 bool i3d_product_is_done(const struct i3d_manifest *manifest, const struct i3d_product *product,
                          const struct i3d_product_options *options,
                          struct i3d_product_state *state)
@@ -101,22 +144,13 @@ bool i3d_product_is_done(const struct i3d_manifest *manifest, const struct i3d_p
     struct making making;
     struct i3d_zoo_identity result = { .classes = -1 };
     struct i3d_error ignored;
-    enum i3d_status status = begin(manifest, product, options, &making, &ignored);
-    json_t *sidecar = status ? NULL : load_sidecar(making.sidecar);
-    struct stat file;
-    bool done = sidecar && has_text(sidecar, "key", making.key)
-        && has_text(sidecar, "verdict", "PASS") && !stat(making.result, &file)
-        && S_ISREG(file.st_mode) && !i3d_identify_bytes(making.result, &result, &ignored)
-        && has_text(sidecar, "sha256", result.sha256);
-    if (done) {
-        *state = (struct i3d_product_state){
-            .bytes = result.bytes,
-            .worst = json_number_value(json_object_get(sidecar, "worst_relative_error")),
-            .seconds = json_number_value(json_object_get(sidecar, "seconds")),
-            .layers = json_integer_value(json_object_get(sidecar, "layers")),
-        };
-        memcpy(state->sha256, result.sha256, sizeof state->sha256);
-    }
+    json_t *sidecar = NULL;
+    if (!name_files(manifest, product, options, &making, &ignored))
+        sidecar = read_state(&making, state);
+    bool done = sidecar && !find_source(&making, &ignored)
+        && has_text(sidecar, "key", making.key)
+        && !i3d_identify_bytes(making.result, &result, &ignored)
+        && !strcmp(state->sha256, result.sha256);
     i3d_identity_free(&result);
     json_decref(sidecar);
     end(&making);
@@ -191,6 +225,27 @@ static enum i3d_status write_inflated(const struct making *making, const struct 
     return status;
 }
 
+/* Why a proof fails, into text. */
+static void tell_why(const struct i3d_proof *proof, char *text, size_t size)
+{
+    const struct i3d_layer_verdict *bad =
+        proof->first_bad >= 0 ? &proof->layers[proof->first_bad] : NULL;
+    const char *part = *proof->obstacle ? proof->obstacle : "not every output has its twin";
+    if (bad && !bad->audit_good && *bad->audit_note)
+        snprintf(text, size, "%s: %s", bad->name, bad->audit_note);
+    else if (bad && bad->judged && !bad->good)
+        snprintf(text, size,
+                 "%s: its error is %.1e of the largest activation, at frame %lld; %.1e passes",
+                 bad->name, bad->max_relative, (long long)bad->worst_frame, proof->tolerance);
+    else if (bad && bad->alone.judged && !bad->alone.good)
+        snprintf(text, size, "%s: alone its error is %.1e of the largest activation; rounding "
+                             "makes %.1e at most", bad->name, bad->alone.max_relative, bad->bound);
+    else if (bad)
+        snprintf(text, size, "%s: it was not compared", bad->name);
+    else
+        snprintf(text, size, "the pairing: %s", part);
+}
+
 /* Reads back what was written, and proves it. */
 static enum i3d_status verify(const struct making *making, const struct i3d_model *flat,
                               struct i3d_product_state *state, struct i3d_error *error)
@@ -201,7 +256,7 @@ static enum i3d_status verify(const struct making *making, const struct i3d_mode
         .frames = making->options->frames,
         .height = making->options->height,
         .width = making->options->width,
-        .tolerance = 1e-5,
+        .tolerance = -1,
         .threads = making->options->threads,
     };
     enum i3d_status status = read_graph(making->unverified, making->product->dialect, &written,
@@ -213,11 +268,9 @@ static enum i3d_status verify(const struct making *making, const struct i3d_mode
             state->worst = proof.layers[i].max_relative;
     state->layers = (int64_t)proof.layer_count;
     if (!status && !proof.good) {
-        const struct i3d_layer_verdict *bad =
-            proof.first_bad >= 0 ? &proof.layers[proof.first_bad] : NULL;
-        status = i3d_fail(error, I3D_DIFFERS, "the proof fails first at %s: %s",
-                          bad ? bad->name : "the pairing",
-                          bad && bad->audit_note[0] ? bad->audit_note : proof.obstacle);
+        char why[400];
+        tell_why(&proof, why, sizeof why);
+        status = i3d_fail(error, I3D_DIFFERS, "the proof fails first at %s", why);
     }
     i3d_proof_free(&proof);
     i3d_model_free(written);
@@ -333,7 +386,9 @@ enum i3d_status i3d_product_make(const struct i3d_manifest *manifest,
     struct i3d_model *flat = NULL;
     double start = now();
     *state = (struct i3d_product_state){ 0 };
-    enum i3d_status status = begin(manifest, product, options, &making, error);
+    enum i3d_status status = name_files(manifest, product, options, &making, error);
+    if (!status)
+        status = find_source(&making, error);
     if (!status)
         status = check_source(&making, error);
     if (!status)

@@ -54,6 +54,12 @@ bool i3d_product_is_done(const struct i3d_manifest *manifest, const struct i3d_p
                          const struct i3d_product_options *options,
                          struct i3d_product_state *state);
 
+/* What the sidecar of a product says that has just been made; nothing is hashed. False if
+ * one of the two is not there or they do not fit together. */
+bool i3d_product_read(const struct i3d_manifest *manifest, const struct i3d_product *product,
+                      const struct i3d_product_options *options,
+                      struct i3d_product_state *state);
+
 /* Where the product at path comes from: its sidecar, and in "intact" whether the
  * file still has the bytes that were verified. *json is the caller's.
  * I3D_USAGE if there is no sidecar beside it. */

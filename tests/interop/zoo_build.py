@@ -13,7 +13,9 @@ import signal
 import subprocess
 import time
 
+import numpy
 import onnx
+import onnx.numpy_helper
 
 import slurm
 import small_networks
@@ -132,23 +134,64 @@ def test_second_build_keeps_all(work):
     require(before == after, "something was made again")
 
 
+def wait_for_products(build, folder, count):
+    """Until the build has made that many."""
+    while len(list(folder.rglob("[!.]*.onnx"))) < count:
+        require(build.poll() is None, f"the build ended before there were {count} products")
+        time.sleep(0.001)
+
+
 def test_killed_at_twenty_moments(work):
+    """Each kill lands in the middle: the build runs, has made something new, and has more to
+    make."""
     manifest, _ = make_zoo(work)
     folder = work / "killed"
     chance = random.Random(3)
     command = [I3DCONV, "zoo", "build", str(manifest), "--out", str(folder), "--keep-going",
                "--quiet", *PROOF]
+    half_done = count = 0
     for _ in range(20):
         build = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.02, 0.4))
+        wait_for_products(build, folder, count + chance.randint(1, 7))
+        time.sleep(chance.uniform(0, 0.02))
         build.send_signal(signal.SIGKILL)
-        build.wait()
-        print("#", len(products_of(folder)), "products")
+        require(build.wait() == -signal.SIGKILL, "the build had ended before the kill")
+        before, count = count, len(products_of(folder))
+        half_done += any(folder.rglob(".unverified-*"))
+        print("#", count, "products")
+        require(before < count < 190, f"killed where {count} products of 190 were made")
+    print("#", half_done, "kills left a product half done")
     done = subprocess.run(command, stdout=subprocess.DEVNULL)
     require(done.returncode == 1, f"exit {done.returncode}")
     require(products_of(folder) == products_of(work / "whole"), "products differ")
     left = [path for path in folder.rglob(".*") if path.name != ".lock"]
     require(not left, f"left behind: {left}")
+
+
+def test_tells_why_a_proof_fails(work):
+    """Large numbers that cancel: what rounding leaves of them in 2D and in 3D differs."""
+    zoo = work / "cancels"
+    zoo.mkdir()
+    builder = small_networks.Builder(5)
+    nodes, weights = builder.nodes, builder.weights
+    def stored(values):
+        weights.append(onnx.numpy_helper.from_array(numpy.array(values, "f4"), f"w{len(weights)}"))
+        return weights[-1].name
+    twice = builder.node("Conv", "image", stored([[[[1]]] * 3] * 2), kernel_shape=[1, 1])
+    large = stored([[numpy.full((3, 3), 1e7), numpy.full((3, 3), -1e7)]])
+    gone = builder.node("Conv", twice, large, kernel_shape=[3, 3])
+    builder.node("GlobalAveragePool", gone)
+    shape = [1, 3, small_networks.SIZE, small_networks.SIZE]
+    graph = onnx.helper.make_graph(
+        nodes, "cancels", [onnx.helper.make_tensor_value_info("image", 1, shape)],
+        [onnx.helper.make_tensor_value_info(nodes[-1].output[0], 1, [1, 1, 1, 1])], weights)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)],
+                                     ir_version=8), zoo / "cancels.onnx")
+    manifest = write_manifest(zoo, [{"name": "cancels", "path": "cancels.onnx"}])
+    job, = json.loads(i3dconv("zoo", "build", manifest, "--out", work / "cancels-out", "--json",
+                              *PROOF, status=1))
+    print("#", job["reason"])
+    require(job["state"] == "FAILED" and "error is" in job["reason"], f"{job}")
 
 
 def test_changed_source_is_built_again(work):
