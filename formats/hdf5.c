@@ -3,6 +3,7 @@
 #include "formats/hdf5_catalogue.h"
 #include "formats/hdf5_child.h"
 #include "formats/hdf5_layout.h"
+#include "formats/hdf5_source.h"
 #include "formats/keras_file.h"
 #include "formats/keras_read.h"
 #include "formats/registry.h"
@@ -125,6 +126,7 @@ static struct i3d_source *ask_for(struct i3d_hdf5_child *child, uint64_t dataset
 
 struct reader {
     struct i3d_file *file;
+    uint64_t offset, size; /* of the HDF5 file in it */
     struct i3d_hdf5_child *child;
     struct i3d_model *model;
     struct cursor cursor;
@@ -147,7 +149,7 @@ static enum i3d_status take_dataset(struct reader *reader, struct i3d_error *err
     int64_t elements = i3d_element_count((int)rank, dims);
     if (cursor->broken || elements < 0)
         return i3d_fail(error, I3D_MALFORMED, "the HDF5 library returned nonsense");
-    uint64_t bytes = (uint64_t)elements * i3d_dtype_size(dtype), size = i3d_file_size(reader->file);
+    uint64_t bytes = (uint64_t)elements * i3d_dtype_size(dtype), size = reader->size;
     struct i3d_source *source;
     if (!bytes)
         source = i3d_source_copy(NULL, 0);
@@ -156,7 +158,7 @@ static enum i3d_status take_dataset(struct reader *reader, struct i3d_error *err
     else if (place > size || bytes > size - place)
         return i3d_fail(error, I3D_MALFORMED, "dataset %s lies outside the file", name);
     else
-        source = i3d_source_range(reader->file, place, bytes);
+        source = i3d_source_range(reader->file, reader->offset + place, bytes);
     reader->dataset_count++;
     return i3d_model_put_tensor(reader->model, name, dtype, (int)rank, dims, source, error);
 }
@@ -221,11 +223,11 @@ static enum i3d_status load_catalogue(const struct i3d_hdf5_child *child, uint64
     return I3D_OK;
 }
 
-enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
-                              struct i3d_error *error)
+enum i3d_status i3d_hdf5_read_at(struct i3d_file *file, uint64_t offset, uint64_t size,
+                                 struct i3d_model *model, struct i3d_error *error)
 {
-    struct i3d_hdf5_input input = { i3d_file_descriptor(file), i3d_file_size(file) };
-    struct reader reader = { .file = file, .model = model };
+    struct i3d_hdf5_input input = { i3d_file_descriptor(file), offset, size };
+    struct reader reader = { .file = file, .offset = offset, .size = size, .model = model };
     struct i3d_hdf5_answer answer;
     char *bytes = NULL;
     enum i3d_status status = i3d_hdf5_start(i3d_hdf5_serve, &input, input.size, &reader.child,
@@ -245,6 +247,12 @@ enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
     free(bytes);
     i3d_hdf5_release(reader.child); /* lives on if a tensor needs it */
     return status;
+}
+
+enum i3d_status i3d_hdf5_read(struct i3d_file *file, struct i3d_model *model,
+                              struct i3d_error *error)
+{
+    return i3d_hdf5_read_at(file, 0, i3d_file_size(file), model, error);
 }
 
 struct placement {

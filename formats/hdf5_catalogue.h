@@ -23,7 +23,7 @@ enum {
 /* What the child needs from the parent. */
 struct i3d_hdf5_input {
     int descriptor;
-    uint64_t size;
+    uint64_t offset, size; /* of the HDF5 file in what the descriptor stands for */
 };
 
 /* The child's side: an i3d_hdf5_task whose context is a struct i3d_hdf5_input.

@@ -1,6 +1,7 @@
 #include "formats/hdf5_image.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* The callbacks hand the mapping itself to whoever wants a copy of the image:
  * nobody writes to it and nobody frees it. */
@@ -40,16 +41,19 @@ static herr_t keep_context(void *mapping)
     return 0;
 }
 
-hid_t i3d_hdf5_open_image(int descriptor, uint64_t size)
+hid_t i3d_hdf5_open_image(int descriptor, uint64_t offset, uint64_t size)
 {
     /* The library refuses an image whose name some file has; this none can have. */
     static const char name[] = "/dev/null/image";
-    if (!size || size > SIZE_MAX)
+    uint64_t ahead = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!size || size > SIZE_MAX - ahead)
         return -1;
-    void *mapping = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
-    hid_t properties = mapping == MAP_FAILED ? -1 : H5Pcreate(H5P_FILE_ACCESS);
+    char *pages =
+        mmap(NULL, size + ahead, PROT_READ, MAP_SHARED, descriptor, (off_t)(offset - ahead));
+    hid_t properties = pages == MAP_FAILED ? -1 : H5Pcreate(H5P_FILE_ACCESS);
     if (properties < 0)
         return -1;
+    void *mapping = pages + ahead;
     H5FD_file_image_callbacks_t callbacks = {
         .image_malloc = share,
         .image_memcpy = skip_copy,

@@ -4,8 +4,8 @@
 #include <hdf5.h>
 #include <stdint.h>
 
-/* Opens the HDF5 file behind a descriptor for reading, from a mapping of its
- * size bytes. Negative if the library cannot. The mapping lasts as long as the
+/* Opens the HDF5 file that is size bytes at offset of what the descriptor stands
+ * for, for reading, from a mapping of them. Negative if the library cannot. The mapping lasts as long as the
  * process. The file need not have a name, which for H5Fopen it must: that
  * resolves /proc/self/fd/N to a path, and an unlinked file has none. */
-hid_t i3d_hdf5_open_image(int descriptor, uint64_t size);
+hid_t i3d_hdf5_open_image(int descriptor, uint64_t offset, uint64_t size);

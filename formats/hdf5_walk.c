@@ -372,7 +372,8 @@ void i3d_hdf5_serve(int socket, int memory, const void *context)
     i3d_hdf5_allow_seconds(LEAST_SECONDS + (unsigned)(seconds < 60 ? seconds : 60));
     walker.out = fdopen(dup(memory), "w");
     i3d_hdf5_open_no_more();
-    hid_t file = i3d_hdf5_open_image(walker.input->descriptor, walker.input->size);
+    hid_t file = i3d_hdf5_open_image(walker.input->descriptor, walker.input->offset,
+                                     walker.input->size);
     if (!walker.out)
         give_up(&walker, I3D_SYSTEM, "not enough memory");
     else if (file < 0)

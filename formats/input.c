@@ -11,7 +11,7 @@
 
 enum { PIECE_SIZE = 1 << 20 };
 
-static const char *temporary_directory(void)
+const char *i3d_temporary_directory(void)
 {
     const char *directory = getenv("TMPDIR");
     return directory && *directory ? directory : "/tmp";
@@ -20,14 +20,14 @@ static const char *temporary_directory(void)
 static enum i3d_status cannot_spool(struct i3d_error *error)
 {
     i3d_fail_errno(error, "cannot write a temporary file");
-    i3d_error_file(error, temporary_directory());
+    i3d_error_file(error, i3d_temporary_directory());
     return i3d_error_hint(error, "TMPDIR can name a directory with more room");
 }
 
 enum i3d_status i3d_spool_open(int *fd, struct i3d_error *error)
 {
     char *name;
-    if (asprintf(&name, "%s/i3dconv-XXXXXX", temporary_directory()) < 0)
+    if (asprintf(&name, "%s/i3dconv-XXXXXX", i3d_temporary_directory()) < 0)
         return i3d_fail_memory(error);
     *fd = mkostemp(name, O_CLOEXEC);
     enum i3d_status status = *fd < 0 ? cannot_spool(error) : I3D_OK;

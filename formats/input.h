@@ -14,7 +14,9 @@ enum i3d_status i3d_input_open(const char *path, struct i3d_file **file, struct 
 enum i3d_status i3d_input_load(const char *path, size_t most, char **text, size_t *length,
                                struct i3d_error *error);
 
-/* An unlinked temporary file in $TMPDIR, or /tmp, for what is too much for memory: *fd is
+/* $TMPDIR, or /tmp. */
+const char *i3d_temporary_directory(void);
+/* An unlinked temporary file there, for what is too much for memory: *fd is
  * the caller's. */
 enum i3d_status i3d_spool_open(int *fd, struct i3d_error *error);
 /* Appends. */

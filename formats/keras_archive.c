@@ -1,11 +1,12 @@
 /* Keras 3's .keras: a ZIP archive of config.json, metadata.json and model.weights.h5. */
+#include "formats/hdf5_source.h"
+#include "formats/input.h"
 #include "formats/keras_file.h"
 #include "formats/registry.h"
 #include "formats/zip.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,62 +25,92 @@ bool i3d_keras_recognise(const unsigned char *head, size_t head_length, uint64_t
         && (!strcmp(name, CONFIG) || !strcmp(name, ABOUT) || !strcmp(name, WEIGHTS));
 }
 
-/* A temporary file's name; the file is there and empty. */
-static enum i3d_status make_spool(char **name, int *fd, struct i3d_error *error)
-{
-    const char *folder = getenv("TMPDIR");
-    folder = folder && *folder ? folder : "/tmp";
-    if (asprintf(name, "%s/i3dconv-XXXXXX", folder) < 0)
-        return i3d_fail_memory(error);
-    *fd = mkostemp(*name, O_CLOEXEC);
-    if (*fd >= 0)
-        return I3D_OK;
-    i3d_fail_errno(error, "cannot write a temporary file");
-    i3d_error_file(error, folder);
-    free(*name);
-    return I3D_SYSTEM;
-}
-
 static enum i3d_status spool_piece(void *context, const void *bytes, size_t length,
                                    struct i3d_error *error)
 {
-    const char *from = bytes;
-    while (length) {
-        ssize_t wrote = write(*(const int *)context, from, length);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return i3d_fail_errno(error, "cannot write a temporary file");
-        from += wrote;
-        length -= (size_t)wrote;
+    return i3d_spool_write(*(const int *)context, bytes, length, error);
+}
+
+/* The HDF5 library reads a file: the member, unpacked and unlinked. */
+static enum i3d_status read_unpacked(struct i3d_source *member, const char *path,
+                                     struct i3d_model *model, struct i3d_error *error)
+{
+    int fd;
+    enum i3d_status status = i3d_spool_open(&fd, error);
+    if (status)
+        return status;
+    status = i3d_source_stream(member, spool_piece, &fd, error);
+    struct i3d_file *file = status ? NULL : i3d_file_new(fd, path);
+    if (!file) {
+        close(fd);
+        return status ? status : i3d_fail_memory(error);
     }
+    status = i3d_hdf5_read(file, model, error);
+    i3d_file_release(file);
+    return status;
+}
+
+/* What a thread finds that reads a member to its end, for the checksum. */
+struct check {
+    struct i3d_source *member;
+    enum i3d_status status;
+    struct i3d_error error;
+};
+
+static enum i3d_status forget_piece(void *context, const void *bytes, size_t length,
+                                    struct i3d_error *error)
+{
+    (void)context;
+    (void)bytes;
+    (void)length;
+    (void)error;
     return I3D_OK;
 }
 
-/* The HDF5 library reads a file of its own: the member, unpacked and unlinked. */
-static enum i3d_status unpack_weights(struct i3d_zip *zip, const char *path,
-                                      struct i3d_file **file, struct i3d_error *error)
+static void *run_check(void *context)
 {
-    char *name;
-    int fd;
-    int64_t member = i3d_zip_find(zip, WEIGHTS);
-    if (member < 0)
-        return i3d_fail(error, I3D_MALFORMED, "it has no member %s", WEIGHTS);
-    enum i3d_status status = make_spool(&name, &fd, error);
-    if (status)
+    struct check *check = context;
+    check->status = i3d_source_stream(check->member, forget_piece, NULL, &check->error);
+    return NULL;
+}
+
+/* The member, stored as it is, is read where it stands while its checksum is computed. */
+static enum i3d_status read_in_place(struct i3d_source *member, struct i3d_file *file,
+                                     uint64_t offset, struct i3d_model *model,
+                                     struct i3d_error *error)
+{
+    struct check check = { .member = member };
+    pthread_t thread;
+    bool is_beside = !pthread_create(&thread, NULL, run_check, &check);
+    enum i3d_status status =
+        i3d_hdf5_read_at(file, offset, i3d_source_length(member), model, error);
+    if (is_beside)
+        pthread_join(thread, NULL);
+    else
+        run_check(&check);
+    if (status || !check.status)
         return status;
-    unlink(name);
-    free(name);
-    struct i3d_source *source =
-        i3d_zip_source(zip, (size_t)member, 0, i3d_zip_size(zip, (size_t)member));
-    status = source ? i3d_source_stream(source, spool_piece, &fd, error) : i3d_fail_memory(error);
+    if (error)
+        *error = check.error;
+    return check.status;
+}
+
+static enum i3d_status read_weights(struct i3d_zip *zip, struct i3d_file *file,
+                                    struct i3d_model *model, struct i3d_error *error)
+{
+    uint64_t offset;
+    int64_t number = i3d_zip_find(zip, WEIGHTS);
+    if (number < 0)
+        return i3d_fail(error, I3D_MALFORMED, "it has no member %s", WEIGHTS);
+    size_t member = (size_t)number;
+    struct i3d_source *source = i3d_zip_source(zip, member, 0, i3d_zip_size(zip, member));
+    if (!source)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_zip_place(zip, member, &offset)
+        ? read_in_place(source, file, offset, model, error)
+        : read_unpacked(source, i3d_file_path(file), model, error);
     i3d_source_release(source);
-    *file = status ? NULL : i3d_file_new(fd, path);
-    if (!status && !*file)
-        status = i3d_fail_memory(error);
-    if (status)
-        close(fd);
-    return status;
+    return status ? i3d_error_where(error, "member %s", WEIGHTS) : I3D_OK;
 }
 
 static enum i3d_status load_text(struct i3d_zip *zip, const char *name, uint64_t most,
@@ -121,54 +152,20 @@ enum i3d_status i3d_keras_read(struct i3d_file *file, struct i3d_model *model,
                                struct i3d_error *error)
 {
     struct i3d_zip *zip;
-    struct i3d_file *weights = NULL;
     char *config = NULL;
     enum i3d_status status = i3d_zip_open(file, &zip, error);
     if (status)
         return status;
     status = load_text(zip, CONFIG, MOST_CONFIG, &config, error);
     if (!status)
-        status = unpack_weights(zip, i3d_file_path(file), &weights, error);
-    if (!status) {
-        status = i3d_hdf5_read(weights, model, error);
-        if (status)
-            i3d_error_where(error, "member %s", WEIGHTS);
-    }
+        status = read_weights(zip, file, model, error);
     if (!status)
         status = read_about(zip, model, error);
     if (!status)
         status = i3d_keras_make_graph(model, config, I3D_KERAS_3,
                                       i3d_metadata(model, "keras.keras_version"), error);
-    if (weights)
-        i3d_file_release(weights);
     free(config);
     i3d_zip_release(zip);
-    return status;
-}
-
-/* model.weights.h5 as a file that is gone when the last source lets go of it. */
-static enum i3d_status write_weights(const struct i3d_model *model, struct i3d_file **file,
-                                     struct i3d_error *error)
-{
-    char *name;
-    int fd;
-    struct i3d_output *output;
-    *file = NULL;
-    enum i3d_status status = make_spool(&name, &fd, error);
-    if (status)
-        return status;
-    close(fd);
-    status = i3d_output_open(name, &output, error);
-    if (!status) {
-        i3d_output_make_scratch(output);
-        status = i3d_hdf5_write(model, output, error);
-        if (status)
-            i3d_output_abandon(output);
-        else
-            status = i3d_output_take(output, file, error);
-    }
-    unlink(name);
-    free(name);
     return status;
 }
 
@@ -184,13 +181,13 @@ enum i3d_status i3d_keras_write(const struct i3d_model *model, struct i3d_output
     static const char about[] =
         "{\"keras_version\": \"3.0.0\", \"date_saved\": \"1980-01-01@00:00:00\"}";
     struct i3d_model *weights;
-    struct i3d_file *file = NULL;
+    struct i3d_source *source = NULL;
     struct i3d_zip_writer *writer = NULL;
     char *config;
     enum i3d_status status = i3d_keras_unbuild(model, I3D_KERAS_3, &weights, &config, error);
     if (status)
         return status;
-    status = write_weights(weights, &file, error);
+    status = i3d_hdf5_source(weights, &source, error);
     if (!status)
         status = i3d_zip_writer_new(output, &writer, error);
     if (!status)
@@ -198,13 +195,12 @@ enum i3d_status i3d_keras_write(const struct i3d_model *model, struct i3d_output
     if (!status)
         status = put_text(writer, CONFIG, config, error);
     if (!status)
-        status = i3d_zip_put(writer, WEIGHTS, i3d_source_range(file, 0, i3d_file_size(file)),
-                             error);
+        status = i3d_zip_put(writer, WEIGHTS, i3d_source_retain(source), error);
     if (!status)
         status = i3d_zip_finish(writer, error);
     i3d_zip_writer_free(writer);
-    if (file)
-        i3d_file_release(file);
+    if (source)
+        i3d_source_release(source);
     free(config);
     i3d_model_free(weights);
     return status;

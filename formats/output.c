@@ -1,5 +1,7 @@
 #include "formats/output.h"
 
+#include "formats/input.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,7 +22,6 @@ struct i3d_output {
     char *target;                    /* path with its links followed; null if inherited */
     char *temporary;                 /* null if written directly */
     int fd;
-    bool is_scratch;
     bool has_file; /* device and inode tell a regular file */
     dev_t device;
     ino_t inode;
@@ -193,6 +194,28 @@ enum i3d_status i3d_output_open(const char *path, struct i3d_output **opened,
     return I3D_OK;
 }
 
+enum i3d_status i3d_output_open_scratch(struct i3d_output **opened, struct i3d_error *error)
+{
+    *opened = NULL;
+    struct i3d_output *output = calloc(1, sizeof *output);
+    if (!output)
+        return i3d_fail_memory(error);
+    output->fd = -1;
+    enum i3d_status status = I3D_OK;
+    if (asprintf(&output->target, "%s/", i3d_temporary_directory()) < 0)
+        output->target = NULL;
+    output->path = strdup(i3d_temporary_directory());
+    if (!output->target || !output->path)
+        status = i3d_fail_memory(error);
+    else if (!create_temporary(output))
+        status = cannot_write(output->path, error);
+    if (status)
+        i3d_output_abandon(output);
+    else
+        *opened = output;
+    return status;
+}
+
 enum i3d_status i3d_output_open_companion(struct i3d_output *main, const char *name,
                                           struct i3d_output **companion, struct i3d_error *error)
 {
@@ -261,7 +284,7 @@ const char *i3d_output_path(const struct i3d_output *output)
 static void send_on(struct i3d_output *output, size_t length)
 {
     output->unsent += length;
-    if (output->unsent < SEND_SIZE || !output->temporary || output->is_scratch)
+    if (output->unsent < SEND_SIZE || !output->temporary)
         return;
     output->unsent = 0;
     sync_file_range(output->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -388,11 +411,6 @@ enum i3d_status i3d_output_commit(struct i3d_output *output, struct i3d_error *e
         status = publish(output, error);
     i3d_output_abandon(output);
     return status;
-}
-
-void i3d_output_make_scratch(struct i3d_output *output)
-{
-    output->is_scratch = true;
 }
 
 enum i3d_status i3d_output_take(struct i3d_output *output, struct i3d_file **file,

@@ -52,10 +52,10 @@ enum i3d_status i3d_output_write_at(struct i3d_output *output, uint64_t offset,
 enum i3d_status i3d_output_put(const char *path, const void *bytes, size_t length,
                                struct i3d_error *error);
 
-/* Says that the output will not appear but be taken, so that nothing is sent to the disk. */
-void i3d_output_make_scratch(struct i3d_output *output);
-/* Gives what was written as a file without a name, in place of making it appear: for a part
- * of another output. Frees output, also on failure; not for pipes. */
+/* Opens an output in $TMPDIR, or /tmp, for a library that creates files by name: it never
+ * appears, and is neither written through a buffer nor sent to the disk. */
+enum i3d_status i3d_output_open_scratch(struct i3d_output **output, struct i3d_error *error);
+/* Gives what a scratch output holds as a file without a name. Frees output, also on failure. */
 enum i3d_status i3d_output_take(struct i3d_output *output, struct i3d_file **file,
                                 struct i3d_error *error);
 

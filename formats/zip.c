@@ -341,6 +341,26 @@ struct i3d_source *i3d_zip_source(struct i3d_zip *zip, size_t member, uint64_t o
     return source;
 }
 
+/* libzip does not tell places, but shows them in what it reads of the file. */
+bool i3d_zip_place(struct i3d_zip *zip, size_t member, uint64_t *offset)
+{
+    unsigned char first[64], here[sizeof first];
+    uint64_t size = zip->members[member].size, all = i3d_file_size(zip->file);
+    size_t length = size < sizeof first ? (size_t)size : sizeof first;
+    if (!zip->members[member].stored || !size)
+        return false;
+    pthread_mutex_lock(&zip->lock);
+    zip_file_t *stream = zip_fopen_index(zip->archive, member, 0);
+    bool known = stream && zip_fread(stream, first, length) == (zip_int64_t)length
+        && zip->position >= length;
+    *offset = known ? zip->position - length : 0;
+    if (stream)
+        zip_fclose(stream);
+    pthread_mutex_unlock(&zip->lock);
+    return known && *offset <= all && size <= all - *offset
+        && !i3d_file_read(zip->file, *offset, here, length, NULL) && !memcmp(first, here, length);
+}
+
 enum i3d_status i3d_zip_load(struct i3d_zip *zip, size_t member, uint64_t most, char **loaded,
                              size_t *length, struct i3d_error *error)
 {

@@ -30,6 +30,10 @@ int64_t i3d_zip_find(const struct i3d_zip *zip, const char *name);
  * member is read from near its start to its end. Any thread may read it. */
 struct i3d_source *i3d_zip_source(struct i3d_zip *zip, size_t member, uint64_t offset,
                                   uint64_t length);
+/* Where in the file the bytes of a member begin that is stored as it is; false for one that is
+ * compressed, encrypted or empty. Whoever reads them there has to read the member's source
+ * to its end too: that compares the checksum. */
+bool i3d_zip_place(struct i3d_zip *zip, size_t member, uint64_t *offset);
 /* A whole member: malloc'ed, with a NUL behind it. I3D_MALFORMED if it is longer than
  * most bytes. */
 enum i3d_status i3d_zip_load(struct i3d_zip *zip, size_t member, uint64_t most, char **bytes,

@@ -233,4 +233,30 @@ def test_cut_archives_are_refused(work):
         require(lost in refusal("inspect", work / "less.keras", status=3), lost)
 
 
+def test_checksums_are_compared(work):
+    """Also of weights that are read where they stand in the archive."""
+    _, path = saved("sequential", ".keras", work)
+    whole = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.read("model.weights.h5")
+    start = whole.index(weights)
+    for place in (start + len(weights) - 5, start + len(weights) // 2):
+        damaged = work / "damaged.keras"
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+        message = refusal("inspect", damaged, status=3)
+        require("model.weights.h5" in message and "CRC" in message, message)
+
+
+def test_compressed_weights(work):
+    _, path = saved("sequential", ".keras", work)
+    packed = work / "packed.keras"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            new.writestr(member, old.read(member))
+    for file in (path, packed):
+        i3dconv("convert", file, "-o", file.with_suffix(".onnx"))
+    require(path.with_suffix(".onnx").read_bytes() == packed.with_suffix(".onnx").read_bytes(),
+            "compression makes another network")
+
+
 common.main()
