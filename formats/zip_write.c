@@ -1,3 +1,4 @@
+#include "formats/write_behind.h"
 #include "formats/zip.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@ enum {
     /* The field that PyTorch pads with ("FB", little-endian). */
     PADDING_FIELD = 0x4246,
     /* libzip asks and gives in pieces of some kilobytes. */
-    PIECE = 1 << 20,
+    PIECE = I3D_WRITE_BEHIND_PIECE,
     /* 1 January 1980, the zero of the format's dates. */
     FIRST_DATE = 0x21,
 };
@@ -24,11 +25,10 @@ struct member {
 };
 
 struct i3d_zip_writer {
-    struct i3d_output *output;
+    struct i3d_write_behind *behind;
     struct i3d_error *error;    /* what failed inside libzip's calls */
     zip_uint64_t position, end; /* of what is written, while it is written */
-    unsigned char *pending;     /* of PIECE bytes; the last ones ahead of position */
-    size_t pending_length;
+    size_t pending;             /* the last bytes ahead of position, not given on yet */
     unsigned char *ahead;       /* of PIECE bytes of the member that is read */
     uint64_t ahead_at;
     size_t ahead_length;
@@ -96,27 +96,36 @@ static zip_int64_t answer_member(void *context, void *data, zip_uint64_t length,
 
 static zip_int64_t flush(struct i3d_zip_writer *writer)
 {
-    size_t length = writer->pending_length;
-    writer->pending_length = 0;
-    if (length && i3d_output_write_at(writer->output, writer->position - length, writer->pending,
-                                      length, writer->error)) {
+    size_t length = writer->pending;
+    writer->pending = 0;
+    if (i3d_write_behind_put(writer->behind, writer->position - length, length, writer->error)) {
         zip_error_set(&writer->problem, ZIP_ER_WRITE, 0);
         return -1;
     }
     return 0;
 }
 
+static zip_int64_t commit(struct i3d_zip_writer *writer)
+{
+    if (flush(writer))
+        return -1;
+    if (!i3d_write_behind_wait(writer->behind, writer->error))
+        return 0;
+    zip_error_set(&writer->problem, ZIP_ER_WRITE, 0);
+    return -1;
+}
+
 static zip_int64_t write_file(struct i3d_zip_writer *writer, const unsigned char *bytes,
                               zip_uint64_t length)
 {
     for (zip_uint64_t left = length; left;) {
-        size_t room = PIECE - writer->pending_length, piece = left < room ? (size_t)left : room;
-        memcpy(writer->pending + writer->pending_length, bytes, piece);
-        writer->pending_length += piece;
+        size_t room = PIECE - writer->pending, piece = left < room ? (size_t)left : room;
+        memcpy(i3d_write_behind_piece(writer->behind) + writer->pending, bytes, piece);
+        writer->pending += piece;
         writer->position += piece;
         bytes += piece;
         left -= piece;
-        if (writer->pending_length == PIECE && flush(writer))
+        if (writer->pending == PIECE && flush(writer))
             return -1;
     }
     writer->end = writer->position > writer->end ? writer->position : writer->end;
@@ -156,7 +165,7 @@ static zip_int64_t answer_file(void *context, void *data, zip_uint64_t length,
             ZIP_SOURCE_CLOSE, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_BEGIN_WRITE,
             ZIP_SOURCE_COMMIT_WRITE, ZIP_SOURCE_ROLLBACK_WRITE, ZIP_SOURCE_WRITE,
             ZIP_SOURCE_SEEK_WRITE, ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_REMOVE, -1);
-    case ZIP_SOURCE_COMMIT_WRITE: return flush(writer);
+    case ZIP_SOURCE_COMMIT_WRITE: return commit(writer);
     case ZIP_SOURCE_ROLLBACK_WRITE:
     case ZIP_SOURCE_REMOVE:
     case ZIP_SOURCE_CLOSE:
@@ -171,11 +180,10 @@ enum i3d_status i3d_zip_writer_new(struct i3d_output *output, struct i3d_zip_wri
     struct i3d_zip_writer *writer = *made = calloc(1, sizeof *writer);
     if (!writer)
         return i3d_fail_memory(error);
-    writer->output = output;
-    writer->pending = malloc(PIECE);
-    writer->ahead = malloc(PIECE);
     zip_error_init(&writer->problem);
-    return writer->pending && writer->ahead ? I3D_OK : i3d_fail_memory(error);
+    writer->ahead = malloc(PIECE);
+    return writer->ahead ? i3d_write_behind_new(output, &writer->behind, error)
+                         : i3d_fail_memory(error);
 }
 
 static void free_member(struct member *member)
@@ -291,7 +299,7 @@ void i3d_zip_writer_free(struct i3d_zip_writer *writer)
         free_member(writer->members[i]);
     zip_error_fini(&writer->problem);
     free(writer->members);
-    free(writer->pending);
+    i3d_write_behind_free(writer->behind);
     free(writer->ahead);
     free(writer);
 }
