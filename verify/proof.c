@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double FLOAT_ROUNDOFF = 0x1p-24; /* of the engine */
 enum { MOST_RAISED = 100 }; /* times the tolerance, on account of rounding */
 enum { LONGEST_SEARCH = 2048 }; /* frames, for the shortest clip with a clean frame */
 
@@ -111,7 +112,7 @@ static enum i3d_status audit_all(struct i3d_prover *prover, struct i3d_error *er
 
 double i3d_roundoff_of(const struct i3d_prover *prover)
 {
-    double roundoff = 0x1p-24; /* of the engine */
+    double roundoff = FLOAT_ROUNDOFF;
     const struct i3d_model *models[] = { prover->flat.model, prover->inflated.model };
     for (size_t m = 0; m < 2; m++)
         for (size_t i = 0; i < models[m]->tensor_count; i++) {
@@ -136,8 +137,15 @@ static void judge_alone(struct i3d_prover *prover, size_t i, double roundoff)
     bool weighted = prover->responses[i] > 0;
     if (weighted)
         condition = prover->terms[i] / prover->responses[i];
-    verdict->bound = 4 * (sqrt(terms) + (weighted ? 0 : 4)) * roundoff * condition;
-    verdict->worst_case = (terms + (weighted ? 0 : 4)) * roundoff * condition;
+    if (weighted && roundoff > FLOAT_ROUNDOFF) { /* sums are of floats, only weights are coarser */
+        verdict->bound = 4 * (roundoff * fmax(condition, 1)
+                              + sqrt(terms) * FLOAT_ROUNDOFF * condition);
+        verdict->worst_case = 2 * roundoff * fmax(condition, 1)
+            + terms * FLOAT_ROUNDOFF * condition;
+    } else {
+        verdict->bound = 4 * (sqrt(terms) + (weighted ? 0 : 4)) * roundoff * condition;
+        verdict->worst_case = (terms + (weighted ? 0 : 4)) * roundoff * condition;
+    }
     double limit = prover->options->tolerance < 0 ? fmax(verdict->bound, 0)
                                                   : prover->options->tolerance;
     verdict->alone.good = verdict->alone.max_relative <= limit;

@@ -82,8 +82,9 @@ struct i3d_layer_verdict {
 
     /* The layer alone. bound is what rounding can be held responsible for, relative to
      * the largest activation: 4·√n·u·Σ|w||x| / max|Σwx|, with n the terms of a sum in 3D
-     * and u the unit roundoff of the weights; 4·(4 + √n)·u where nothing is weighted.
-     * worst_case has n in place of 4·√n. */
+     * and u the unit roundoff of float32, and 4·v·Σ|w||x| / max|Σwx| more (at least 4·v)
+     * where weights have a larger one, v; 4·(4 + √n)·u, or ·v, where nothing is weighted.
+     * worst_case has n in place of 4·√n, and 2·v. */
     struct i3d_finding alone;
     double bound, worst_case;
 
