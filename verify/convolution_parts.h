@@ -69,8 +69,3 @@ static inline int64_t i3d_product3(const int64_t *sizes)
 {
     return sizes[0] * sizes[1] * sizes[2];
 }
-
-static inline int64_t i3d_round_up(int64_t value, int64_t multiple)
-{
-    return (value + multiple - 1) / multiple * multiple;
-}

@@ -30,6 +30,27 @@ struct i3d_tile {
     float low, high;
 };
 
+/* Memory of one thread is rounded up to whole cache lines, so that no two write to one. */
+static inline int64_t i3d_round_up(int64_t value, int64_t multiple)
+{
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+/* One line of a pool over H and W, in two steps: the rows become a line, their maximum
+ * (NaN first) or sum, and to[x] is that of the taps line[x·stride + k·dilation]. */
+struct i3d_pool_line {
+    bool sum;
+    const float *const *rows;
+    int64_t row_count, width;    /* at least one row */
+    const float *rows_end;       /* as far as the rows' memory can be read */
+    float *line;                 /* where padding is, it holds what changes nothing; it goes on
+                                    for I3D_SLACK elements behind the last tap */
+    int64_t pad;                 /* the rows' place in the line */
+    int64_t taps, dilation, stride; /* stride: 1 or 2 */
+    float *to, *to_end;          /* count elements, and how far anything may be written */
+    int64_t count;
+};
+
 typedef void i3d_tile_kernel(const struct i3d_tile *tile);
 
 struct i3d_kernels {
@@ -53,6 +74,8 @@ struct i3d_kernels {
     /* to[i] = max(to[i], from[i]), NaN first; to[i] += from[i]. */
     void (*raise)(float *to, const float *from, int64_t count);
     void (*add)(float *to, const float *from, int64_t count);
+    void (*pool_rows)(const struct i3d_pool_line *pool);
+    void (*pool_taps)(const struct i3d_pool_line *pool);
 
     /* Winograd's transforms with the points 0, 1, -1, 1/2, -2 and infinity: tiles
      * of 6×6 inputs overlap so that each makes step × step outputs, step 2 to 4.

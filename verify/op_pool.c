@@ -11,6 +11,8 @@
  * become one frame, that frame's lines become one line, and that line's taps the
  * output. */
 
+enum { LINES = 8 }; /* of the output at a time */
+
 enum pool { POOL_MAX, POOL_SUM, POOL_POWERS };
 
 struct pooling {
@@ -20,9 +22,15 @@ struct pooling {
     const struct i3d_kernels *kernels;
 };
 
-/* A thread's memory: a frame and a line of the input, a line of the output. */
+/* A thread's memory: a frame and a line of the input, or LINES of them with their pads;
+ * a line of the output; pointers to the rows of a window. */
 struct pool_scratch {
     float *frame, *column, *taps;
+    const float **rows;
+};
+
+struct pool_sizes {
+    int64_t frame, column, taps, rows; /* elements of each; whole cache lines */
 };
 
 static void start(const struct pooling *pool, float *to, int64_t count)
@@ -103,26 +111,119 @@ static void merge_taps(const struct pooling *pool, const float *column, float *t
     }
 }
 
-/* Frame t of the output of one channel. */
-static void pool_frame(const struct pooling *pool, const float *in, int64_t t,
+/* Floats of a line with its pads as the kernel wants it; 0 where it does without. */
+static int64_t padded_line(const struct i3d_window *window)
+{
+    int64_t reach = (window->kernel[2] - 1) * window->dilation[2] + 1;
+    if (window->stride[2] > 2 || window->pad_begin[2] > window->in[2] + I3D_SLACK
+        || reach > 2 * (window->in[2] + I3D_SLACK))
+        return 0;
+    int64_t seen = (window->out[2] - 1) * window->stride[2] + reach;
+    int64_t there = window->pad_begin[2] + window->in[2];
+    return (seen > there ? seen : there) + I3D_SLACK;
+}
+
+/* Finds the rows that line y of the output sees. */
+static int64_t find_rows(const struct i3d_window *window, const float *frame, int64_t y,
+                         const float **rows)
+{
+    int64_t count = 0;
+    for (int64_t k = 0; k < window->kernel[1]; k++) {
+        int64_t line = i3d_tap_position(window, 1, y, k);
+        if (line >= 0 && line < window->in[1])
+            rows[count++] = frame + line * window->in[2];
+    }
+    return count;
+}
+
+/* Some lines of a frame at a time: what was just stored as eight elements cannot be
+ * loaded at once as eight others. frame_end:
+ * as far as the frame's memory can be read. */
+static void pool_lines(const struct pooling *pool, const float *frame, const float *frame_end,
                        const struct pool_scratch *scratch, float *to)
 {
     const struct i3d_window *window = &pool->window.window;
-    int64_t width = window->in[2];
-    const float *frame = merge_frames(pool, in, t, scratch->frame);
-    for (int64_t y = 0; y < window->out[1]; y++) {
-        bool is_first = true;
-        for (int64_t k = 0; k < window->kernel[1]; k++) {
-            int64_t line = i3d_tap_position(window, 1, y, k);
-            if (line < 0 || line >= window->in[1])
-                continue;
-            merge_next(pool, is_first, scratch->column, frame + line * width, width);
-            is_first = false;
+    int64_t lines = window->out[1], width = window->out[2], line_floats = padded_line(window);
+    struct i3d_pool_line line = {
+        .sum = pool->kind != POOL_MAX, .rows = scratch->rows, .width = window->in[2],
+        .rows_end = frame_end, .pad = window->pad_begin[2], .taps = window->kernel[2],
+        .dilation = window->dilation[2], .stride = window->stride[2],
+        .to_end = to + lines * width, .count = width,
+    };
+    for (int64_t first = 0; first < lines; first += LINES) {
+        int64_t count = lines - first < LINES ? lines - first : LINES;
+        for (int64_t k = 0; k < count; k++) {
+            line.line = scratch->column + k * line_floats;
+            line.row_count = find_rows(window, frame, first + k, scratch->rows);
+            if (line.row_count)
+                pool->kernels->pool_rows(&line);
+            else
+                start(pool, line.line, line_floats);
         }
-        if (is_first)
-            start(pool, scratch->column, width);
+        for (int64_t k = 0; k < count; k++) {
+            line.line = scratch->column + k * line_floats;
+            line.to = to + (first + k) * width;
+            pool->kernels->pool_taps(&line);
+        }
+    }
+}
+
+/* Frame t of the output of one channel. in_end: of the whole input. */
+static void pool_frame(const struct pooling *pool, const float *in, const float *in_end,
+                       int64_t t, const struct pool_scratch *scratch, float *to)
+{
+    const struct i3d_window *window = &pool->window.window;
+    const float *frame = merge_frames(pool, in, t, scratch->frame);
+    int64_t size = window->in[1] * window->in[2];
+    if (padded_line(window)) {
+        pool_lines(pool, frame, frame == scratch->frame ? frame + size : in_end, scratch, to);
+        return;
+    }
+    for (int64_t y = 0; y < window->out[1]; y++) {
+        int64_t rows = find_rows(window, frame, y, scratch->rows);
+        if (!rows)
+            start(pool, scratch->column, window->in[2]);
+        for (int64_t k = 0; k < rows; k++)
+            merge_next(pool, k == 0, scratch->column, scratch->rows[k], window->in[2]);
         merge_taps(pool, scratch->column, scratch->taps, to + y * window->out[2]);
     }
+}
+
+static struct pool_sizes scratch_sizes(const struct i3d_window *window)
+{
+    int64_t padded = padded_line(window);
+    return (struct pool_sizes){
+        .frame = i3d_round_up(window->in[1] * window->in[2], 16),
+        .column = i3d_round_up(padded ? LINES * padded : window->in[2], 16),
+        .taps = i3d_round_up(window->out[2], 16),
+        .rows = i3d_round_up(window->kernel[1] < window->in[1] ? window->kernel[1]
+                                                               : window->in[1], 8),
+    };
+}
+
+static bool open_scratch(const struct pooling *pool, int threads, struct pool_scratch *scratch)
+{
+    struct pool_sizes sizes = scratch_sizes(&pool->window.window);
+    int64_t share = sizes.frame + sizes.column + sizes.taps;
+    scratch->frame = aligned_alloc(64, (size_t)(threads * share + 16) * sizeof *scratch->frame);
+    scratch->rows = aligned_alloc(64, (size_t)(threads * sizes.rows + 8) * sizeof *scratch->rows);
+    if (!scratch->frame || !scratch->rows)
+        return false;
+    for (int k = 0; k < threads; k++)
+        start(pool, scratch->frame + k * share + sizes.frame, sizes.column);
+    return true;
+}
+
+static struct pool_scratch own_scratch(const struct i3d_window *window,
+                                       const struct pool_scratch *scratch)
+{
+    struct pool_sizes sizes = scratch_sizes(window);
+    int64_t share = sizes.frame + sizes.column + sizes.taps, thread = omp_get_thread_num();
+    struct pool_scratch own = { .frame = scratch->frame + thread * share,
+                                .rows = scratch->rows + thread * sizes.rows };
+    own.column = own.frame + sizes.frame;
+    own.taps = own.column + sizes.column;
+    return own;
 }
 
 /* Makes output 0 and fills it with the windows' maxima or sums. */
@@ -137,24 +238,24 @@ static enum i3d_status pool_windows(struct i3d_operation *op, const struct pooli
     enum i3d_status status = i3d_op_output(op, 0, I3D_FLOAT32, in->rank, dims);
     if (status || !op->outputs[0].data)
         return status;
-    int64_t in_size = i3d_array_span(in, 2, in->rank), in_frame = window->in[1] * window->in[2];
-    int64_t frames = window->out[0], out_frame = window->out[1] * window->out[2];
-    int64_t total = in->dims[0] * in->dims[1] * frames;
+    int64_t in_size = i3d_array_span(in, 2, in->rank), out_frame = window->out[1] * window->out[2];
+    int64_t frames = window->out[0], total = in->dims[0] * in->dims[1] * frames;
     int threads = i3d_op_threads(op, in->dims[0] * in->dims[1] * in_size);
-    int64_t share = in_frame + window->in[2] + window->out[2];
-    float *memory = malloc(((size_t)threads * (size_t)share + 1) * sizeof *memory);
-    if (!memory)
-        return i3d_fail_memory(op->error);
-    I3D_PARALLEL_FOR(threads)
-    for (int64_t i = 0; i < total; i++) {
-        struct pool_scratch scratch = { .frame = memory + omp_get_thread_num() * share };
-        scratch.column = scratch.frame + in_frame;
-        scratch.taps = scratch.column + window->in[2];
-        pool_frame(pool, (float *)in->data + i / frames * in_size, i % frames, &scratch,
-                   (float *)op->outputs[0].data + i * out_frame);
+    const float *in_end = (float *)in->data + i3d_array_elements(in);
+    struct pool_scratch scratch = { 0 };
+    if (open_scratch(pool, threads, &scratch)) {
+        I3D_PARALLEL_FOR(threads)
+        for (int64_t i = 0; i < total; i++) {
+            struct pool_scratch own = own_scratch(window, &scratch);
+            pool_frame(pool, (float *)in->data + i / frames * in_size, in_end, i % frames, &own,
+                       (float *)op->outputs[0].data + i * out_frame);
+        }
+    } else {
+        status = i3d_fail_memory(op->error);
     }
-    free(memory);
-    return I3D_OK;
+    free(scratch.frame);
+    free(scratch.rows);
+    return status;
 }
 
 enum i3d_status i3d_op_max_pool(struct i3d_operation *op)
