@@ -334,8 +334,10 @@ enum i3d_status i3d_op_space_to_depth(struct i3d_operation *op)
         return i3d_fail(op->error, I3D_MALFORMED, "%lldx%lld does not divide into blocks of %lld",
                         (long long)in[2], (long long)in[3], (long long)block);
     struct i3d_walk walk;
+    bool channels_first = i3d_string_is(op->node, "mode", "CRD");
     permute(6, (int64_t[]){ in[0], in[1], in[2] / block, block, in[3] / block, block },
-            (int64_t[]){ 0, 3, 5, 1, 2, 4 }, &walk);
+            channels_first ? (int64_t[]){ 0, 1, 3, 5, 2, 4 } : (int64_t[]){ 0, 3, 5, 1, 2, 4 },
+            &walk);
     int64_t dims[] = { in[0], in[1] * block * block, in[2] / block, in[3] / block };
     return copy_walk(op, &walk, 4, dims);
 }

@@ -102,6 +102,22 @@ static int64_t reduce_ints(int variant, const struct plan *plan, const int64_t *
     }
 }
 
+/* The maximum is whether any is true, the minimum whether all are. */
+static bool reduce_bools(int variant, const struct plan *plan, const uint8_t *in)
+{
+    const struct i3d_walk *walk = &plan->reduced;
+    int64_t length = walk->dims[walk->rank - 1], step = walk->strides[0][walk->rank - 1];
+    int64_t rows = plan->reduced_count ? i3d_walk_rows(walk) : 0;
+    bool decisive = variant == I3D_REDUCE_MAX;
+    for (int64_t row = 0; row < rows; row++) {
+        const uint8_t *from = in + i3d_walk_row(walk, 0, row);
+        for (int64_t i = 0; i < length; i++)
+            if ((from[i * step] != 0) == decisive)
+                return decisive;
+    }
+    return !decisive;
+}
+
 /* The reduced axes: those listed; all of them where none is, unless that is to
  * mean none. */
 static enum i3d_status chosen_axes(const struct i3d_operation *op, bool *chosen)
@@ -148,6 +164,9 @@ enum i3d_status i3d_op_reduce(struct i3d_operation *op)
         if (in->dtype == I3D_FLOAT32)
             ((float *)op->outputs[0].data)[i] =
                 reduce_floats(op->variant, &plan, (const float *)in->data + from);
+        else if (in->dtype == I3D_BOOL)
+            ((uint8_t *)op->outputs[0].data)[i] =
+                reduce_bools(op->variant, &plan, (const uint8_t *)in->data + from);
         else
             ((int64_t *)op->outputs[0].data)[i] =
                 reduce_ints(op->variant, &plan, (const int64_t *)in->data + from);

@@ -6,10 +6,8 @@
 #include <string.h>
 
 /* Resize and Upsample, one axis after the other: what an output position shows is a
- * sum of up to four input positions along the axis, nearest one, linear two, cubic
- * four (ONNX operator specification, Resize-19). */
-
-enum { MOST_TAPS = 4 };
+ * sum of input positions along the axis, nearest one, linear two, cubic four; with
+ * antialias, where it shrinks, as many more (ONNX operator specification, Resize-19). */
 
 enum interpolation { NEAREST, LINEAR, CUBIC };
 enum coordinates {
@@ -23,7 +21,7 @@ struct resampling {
     enum coordinates coordinates;
     enum rounding rounding;
     double cubic_a, extrapolation;
-    bool exclude_outside;
+    bool exclude_outside, antialias;
 };
 
 /* One axis: output i is Σ weight[i][k] · input[index[i][k]], or the extrapolation. */
@@ -72,6 +70,7 @@ static enum i3d_status read_settings(const struct i3d_operation *op, struct resa
         .cubic_a = i3d_float(op->node, "cubic_coeff_a", -0.75f),
         .extrapolation = i3d_float(op->node, "extrapolation_value", 0),
         .exclude_outside = i3d_int(op->node, "exclude_outside", 0),
+        .antialias = i3d_int(op->node, "antialias", 0),
     };
     return I3D_OK;
 }
@@ -109,41 +108,50 @@ static double nearest(double x, enum rounding rounding)
     return x;
 }
 
-/* Keys' kernel at the distances of the four neighbours. */
-static void cubic_weights(double ratio, double a, double weights[MOST_TAPS])
+/* What a position counts for at a distance: a triangle, or Keys' kernel. */
+static double filter(const struct resampling *how, double distance)
 {
-    double r = ratio, s = 1 - ratio, far = r + 1, near = s + 1;
-    weights[0] = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a;
-    weights[1] = ((a + 2) * r - (a + 3)) * r * r + 1;
-    weights[2] = ((a + 2) * s - (a + 3)) * s * s + 1;
-    weights[3] = ((a * near - 5 * a) * near + 8 * a) * near - 4 * a;
+    double d = fabs(distance), a = how->cubic_a;
+    if (how->mode == NEAREST)
+        return 1;
+    if (how->mode == LINEAR)
+        return d < 1 ? 1 - d : 0;
+    if (d <= 1)
+        return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+/* How much wider than usual an axis' filter is, as a factor of distances. */
+static double narrowing(const struct resampling *how, const struct axis *axis)
+{
+    return how->antialias && how->mode != NEAREST ? fmin(axis->scale, 1) : 1;
+}
+
+static double weight_of(const struct resampling *how, const struct axis *axis, double x,
+                        double position)
+{
+    bool outside = position < 0 || position > (double)(axis->in - 1);
+    if (how->exclude_outside && outside)
+        return 0;
+    return filter(how, (position - x) * narrowing(how, axis));
 }
 
 static void fill_position(const struct resampling *how, struct axis *axis, int64_t i)
 {
-    double x = coordinate(axis, how->coordinates, i), weights[MOST_TAPS] = { 1 }, sum = 0;
+    double x = coordinate(axis, how->coordinates, i), sum = 0, last = (double)(axis->in - 1);
     double first = how->mode == NEAREST ? nearest(x, how->rounding)
-        : how->mode == LINEAR           ? floor(x)
-                                        : floor(x) - 1;
-    if (how->mode == LINEAR) {
-        weights[0] = 1 - (x - first);
-        weights[1] = x - first;
-    } else if (how->mode == CUBIC) {
-        cubic_weights(x - floor(x), how->cubic_a, weights);
-    }
+                                        : floor(x) + 1 - axis->taps / 2;
+    for (int k = 0; k < axis->taps; k++)
+        sum += weight_of(how, axis, x, first + k);
+    if (sum == 0 || (!how->exclude_outside && narrowing(how, axis) == 1))
+        sum = 1;
     for (int k = 0; k < axis->taps; k++) {
-        double position = first + k, last = (double)(axis->in - 1);
-        if (how->exclude_outside && (position < 0 || position > last))
-            weights[k] = 0;
-        sum += weights[k];
+        double position = first + k;
+        axis->weight[i * axis->taps + k] = (float)(weight_of(how, axis, x, position) / sum);
         axis->index[i * axis->taps + k] =
             (int64_t)(position < 0 ? 0 : position > last ? last : position);
     }
-    for (int k = 0; k < axis->taps; k++)
-        axis->weight[i * axis->taps + k] =
-            (float)(how->exclude_outside && sum != 0 ? weights[k] / sum : weights[k]);
-    axis->outside[i] =
-        how->coordinates == TF_CROP_AND_RESIZE && (x < 0 || x > (double)(axis->in - 1));
+    axis->outside[i] = how->coordinates == TF_CROP_AND_RESIZE && (x < 0 || x > last);
 }
 
 static void free_axis(struct axis *axis)
@@ -153,9 +161,21 @@ static void free_axis(struct axis *axis)
     free(axis->outside);
 }
 
+/* Positions within the filter's reach on both sides. An axis of one position or more is
+ * at most its input's length narrower, which bounds them. */
+static int count_taps(const struct resampling *how, const struct axis *axis)
+{
+    if (how->mode == NEAREST || !axis->out)
+        return 1;
+    double reach = ceil((how->mode == LINEAR ? 1 : 2) / narrowing(how, axis));
+    return reach < 0x1p28 ? 2 * (int)reach : 0;
+}
+
 static bool fill_axis(const struct resampling *how, struct axis *axis)
 {
-    axis->taps = how->mode == NEAREST ? 1 : how->mode == LINEAR ? 2 : MOST_TAPS;
+    axis->taps = count_taps(how, axis);
+    if (!axis->taps)
+        return false;
     size_t count = (size_t)axis->out * (size_t)axis->taps + 1;
     axis->index = calloc(count, sizeof *axis->index);
     axis->weight = calloc(count, sizeof *axis->weight);

@@ -75,8 +75,8 @@ static const struct i3d_operator_row rows[] = {
 
     { "ReduceSum", "n?i", i3d_op_reduce, I3D_REDUCE_SUM },
     { "ReduceMean", "n?i", i3d_op_reduce, I3D_REDUCE_MEAN },
-    { "ReduceMax", "n?i", i3d_op_reduce, I3D_REDUCE_MAX },
-    { "ReduceMin", "n?i", i3d_op_reduce, I3D_REDUCE_MIN },
+    { "ReduceMax", "a?i", i3d_op_reduce, I3D_REDUCE_MAX },
+    { "ReduceMin", "a?i", i3d_op_reduce, I3D_REDUCE_MIN },
     { "ReduceProd", "n?i", i3d_op_reduce, I3D_REDUCE_PROD },
     { "ReduceL1", "n?i", i3d_op_reduce, I3D_REDUCE_L1 },
     { "ReduceL2", "f?i", i3d_op_reduce, I3D_REDUCE_L2 },
