@@ -20,13 +20,16 @@ static const char head[] =
     "section { border: 1px solid var(--line); border-radius: 8px; padding: 1rem;\n"
     "          margin: 1rem 0; }\n"
     "dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: .5rem 0; }\n"
-    "dt { opacity: .65; } dd { margin: 0; overflow-wrap: anywhere; }\n"
-    "table { border-collapse: collapse; width: 100%; } td, th { text-align: left;\n"
-    "        padding: .3rem .6rem; border-top: 1px solid var(--line); vertical-align: top; }\n"
-    "th { opacity: .65; font-weight: normal; } td.number, th.number { text-align: right;\n"
-    "        font-variant-numeric: tabular-nums; white-space: nowrap; }\n"
+    "dt, .name { opacity: .65; } dd { margin: 0; overflow-wrap: anywhere; }\n"
+    "table { border-collapse: collapse; width: 100%; table-layout: fixed; }\n"
+    "td, th { text-align: left; padding: .3rem .6rem .3rem 0; vertical-align: bottom;\n"
+    "         border-top: 1px solid var(--line); overflow-wrap: anywhere; }\n"
+    "th { opacity: .65; font-weight: normal; } th:first-child { width: 40%; }\n"
+    "td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }\n"
+    "tr.detail td { border-top: 0; padding-top: 0; }\n"
+    "section > table { margin-bottom: -.5rem; }\n"
     "code { font-size: .85em; overflow-wrap: anywhere; }\n"
-    "img { image-rendering: pixelated; max-width: 100%; display: block; }\n"
+    "img { image-rendering: pixelated; max-width: 100%; display: block; margin: .3rem 0; }\n"
     ".badge { color: #fff; border-radius: 4px; padding: .05rem .45rem; font-size: .8rem;\n"
     "         font-weight: 600; white-space: nowrap; }\n"
     ".pass { background: var(--good); } .fail { background: var(--bad); }\n"
@@ -94,6 +97,7 @@ static void put_facts(FILE *page, const struct i3d_zoo_entry *entry)
         snprintf(number, sizeof number, "%lld", (long long)entry->classes);
         put_fact(page, "classes", number);
     }
+    put_fact(page, "labels", entry->labels);
     put_fact(page, "licence", entry->licence);
     put_source(page, entry->source);
     put_fact(page, "paper", entry->paper);
@@ -134,13 +138,14 @@ static void put_product(FILE *page, const struct i3d_build *build,
     fprintf(page,
             "<tr><td><a href=\"%s\">%s</a></td><td><span class=\"badge pass\">PASS</span></td>"
             "<td class=\"number\">%.1e</td><td class=\"number\">%lld</td>"
-            "<td class=\"number\">%s</td></tr>\n<tr><td colspan=\"5\">",
+            "<td class=\"number\">%s</td></tr>\n<tr class=\"detail\"><td colspan=\"5\">",
             product->name, name, result->worst, (long long)result->layers,
             i3d_size_text(result->bytes, size, sizeof size));
     if (has_picture(build, product))
         fprintf(page, "<img loading=\"lazy\" alt=\"first-layer filters, a row for each time "
                       "step\" src=\"%s.png\">", product->name);
-    fprintf(page, "<code>%s</code></td></tr>\n", result->sha256);
+    fprintf(page, "<span class=\"name\">SHA-256</span> <code>%s</code></td></tr>\n",
+            result->sha256);
 }
 
 static void put_entry(FILE *page, const struct i3d_build *build,

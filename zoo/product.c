@@ -236,7 +236,7 @@ static void tell_why(const struct i3d_proof *proof, char *text, size_t size)
     else if (bad && bad->judged && !bad->good)
         snprintf(text, size,
                  "%s: its error is %.1e of the largest activation, at frame %lld; %.1e passes",
-                 bad->name, bad->max_relative, (long long)bad->worst_frame, proof->tolerance);
+                 bad->name, bad->max_relative, (long long)bad->worst_frame, bad->tolerance);
     else if (bad && bad->alone.judged && !bad->alone.good)
         snprintf(text, size, "%s: alone its error is %.1e of the largest activation; rounding "
                              "makes %.1e at most", bad->name, bad->alone.max_relative, bad->bound);
