@@ -3,15 +3,11 @@
 /* Matrix products */
 
 /* What a row of sums is added to. */
-INLINE void base_of_row(const struct i3d_tile *tile, int row, vector base[2])
+INLINE vector base_of_row(const struct i3d_tile *tile, int row, int part)
 {
-    const float *c = tile->c + row * tile->ldc;
-    if (tile->accumulate) {
-        base[0] = *(const loose_vector *)c;
-        base[1] = *(const loose_vector *)(c + WIDTH);
-    } else {
-        base[0] = base[1] = (vector){ 0 } + (tile->bias ? tile->bias[row] : 0);
-    }
+    if (tile->accumulate)
+        return *(const loose_vector *)(tile->c + row * tile->ldc + part * WIDTH);
+    return (vector){ 0 } + (tile->bias ? tile->bias[row] : 0);
 }
 
 INLINE vector clamp(vector value, float low, float high)
@@ -24,10 +20,11 @@ INLINE vector clamp(vector value, float low, float high)
     return (vector)(((masks)most & above) | ((masks)value & ~above));
 }
 
-INLINE void multiply(const struct i3d_tile *tile, const int rows)
+/* A tile of some rows and one or two vectors of columns. */
+INLINE void multiply(const struct i3d_tile *tile, const int rows, const int vectors)
 {
     vector sums[I3D_TALL][2];
-    const float *a = tile->a;
+    const float *a = tile->a, *ahead = tile->ahead;
     int64_t ldb = tile->ldb;
     /* Sums of a part each start from zero, not from those of the parts before: errors of
      * long sums grow with the longest chain of additions. */
@@ -37,40 +34,51 @@ INLINE void multiply(const struct i3d_tile *tile, const int rows)
     for (int64_t segment = 0; segment < tile->segments; segment++) {
         const float *b = tile->b + segment * tile->b_step;
         for (int64_t k = 0; k < tile->depth; k++) {
-            vector left = *(const loose_vector *)b, right = *(const loose_vector *)(b + WIDTH);
+            vector left = *(const loose_vector *)b, right = left;
+            if (vectors == 2)
+                right = *(const loose_vector *)(b + WIDTH);
+            __builtin_prefetch(ahead);
             UNROLL
             for (int row = 0; row < rows; row++) {
                 sums[row][0] += a[row] * left;
-                sums[row][1] += a[row] * right;
+                if (vectors == 2)
+                    sums[row][1] += a[row] * right;
             }
             a += rows;
+            ahead += rows;
             b += ldb;
         }
     }
     UNROLL
     for (int row = 0; row < rows; row++) {
-        float *c = tile->c + row * tile->ldc;
-        vector base[2];
-        base_of_row(tile, row, base);
-        sums[row][0] += base[0];
-        sums[row][1] += base[1];
-        if (tile->clamp) {
-            sums[row][0] = clamp(sums[row][0], tile->low, tile->high);
-            sums[row][1] = clamp(sums[row][1], tile->low, tile->high);
+        UNROLL
+        for (int part = 0; part < vectors; part++) {
+            vector sum = sums[row][part] + base_of_row(tile, row, part);
+            if (tile->clamp)
+                sum = clamp(sum, tile->low, tile->high);
+            *(loose_vector *)(tile->c + row * tile->ldc + part * WIDTH) = sum;
         }
-        *(loose_vector *)c = sums[row][0];
-        *(loose_vector *)(c + WIDTH) = sums[row][1];
     }
 }
 
 static void multiply_tall(const struct i3d_tile *tile)
 {
-    multiply(tile, I3D_TALL);
+    multiply(tile, I3D_TALL, 2);
 }
 
 static void multiply_low(const struct i3d_tile *tile)
 {
-    multiply(tile, I3D_LOW);
+    multiply(tile, I3D_LOW, 2);
+}
+
+static void multiply_tall_half(const struct i3d_tile *tile)
+{
+    multiply(tile, I3D_TALL, 1);
+}
+
+static void multiply_low_half(const struct i3d_tile *tile)
+{
+    multiply(tile, I3D_LOW, 1);
 }
 
 const struct i3d_kernels I3D_JOIN(i3d_kernels_, I3D_KERNELS) = {
@@ -80,6 +88,8 @@ const struct i3d_kernels I3D_JOIN(i3d_kernels_, I3D_KERNELS) = {
     .columns = 2 * WIDTH,
     .multiply_tall = multiply_tall,
     .multiply_low = multiply_low,
+    .multiply_tall_half = multiply_tall_half,
+    .multiply_low_half = multiply_low_half,
     .gather = KERNEL(gather),
     .finish = KERNEL(finish),
     .correlate = KERNEL(correlate),

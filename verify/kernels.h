@@ -14,13 +14,16 @@ enum {
     I3D_SLACK = 32, /* floats past the end that a kernel may read, or write where it says so */
 };
 
-/* One tile of a matrix product, rows × kernels->columns of C in registers.
+/* One tile of a matrix product, rows × kernels->columns of C in registers, or rows ×
+ * half of these columns.
  * Row k of B starts at b + k·ldb, but every `depth` rows form a segment, and the
  * next one starts b_step further on from where the last one started, not behind it.
  * a holds the rows of one column of A beside each other, column after column. */
 struct i3d_tile {
     int64_t segments, depth;
     const float *a, *b;
+    const float *ahead; /* as long as a, to be fetched into the caches meanwhile: it need not
+                           be memory of ours */
     int64_t ldb, b_step;
     float *c;
     int64_t ldc;
@@ -57,7 +60,7 @@ struct i3d_kernels {
     const char *name;
     /* A tile has tall or low rows. */
     int tall, low, columns;
-    i3d_tile_kernel *multiply_tall, *multiply_low;
+    i3d_tile_kernel *multiply_tall, *multiply_low, *multiply_tall_half, *multiply_low_half;
 
     /* to[i] = from[i·stride] */
     void (*gather)(const float *from, int64_t stride, float *to, int64_t count);

@@ -61,31 +61,33 @@ static void multiply_part(const struct i3d_tile *tile, i3d_tile_kernel *kernel, 
         memcpy(tile->c + row * tile->ldc, sums + row * width, (size_t)columns * sizeof *sums);
 }
 
-/* All tiles over some depth that is done at once; column is A's first there. */
-static void multiply_depth(const struct i3d_panel_product *product, const struct i3d_tile *start,
-                           int64_t column)
+/* All panels over some depth that is done at once, and the columns from x on that a tile
+ * has, of which width are there; column is A's first. */
+static void multiply_columns(const struct i3d_panel_product *product, struct i3d_tile tile,
+                             int64_t column, int64_t x, int64_t width)
 {
     const struct i3d_panels *panels = product->panels;
     const struct i3d_kernels *kernels = panels->kernels;
     int64_t first_row = i3d_panel_first_row(panels, product->first_panel);
-    struct i3d_tile tile = *start;
-    for (int64_t x = 0; x < product->columns; x += kernels->columns) {
-        int64_t width = product->columns - x;
-        tile.b = start->b + x;
-        for (int64_t panel = product->first_panel; panel < product->end_panel; panel++) {
-            struct i3d_panel at = i3d_panel_at(panels, panel);
-            i3d_tile_kernel *kernel =
-                panel < panels->tall ? kernels->multiply_tall : kernels->multiply_low;
-            tile.a = product->a + at.first_row * product->packed_depth + column * at.size;
-            tile.c = product->c + (at.first_row - first_row) * product->ldc + x;
-            tile.bias = start->bias ? start->bias + at.first_row : NULL;
-            if (width >= kernels->columns && at.rows == at.size)
-                kernel(&tile);
-            else
-                multiply_part(&tile, kernel, at.rows,
-                              width < kernels->columns ? width : kernels->columns,
-                              kernels->columns);
-        }
+    const float *bias = tile.bias;
+    bool half = width <= kernels->columns / 2;
+    int columns = half ? kernels->columns / 2 : kernels->columns;
+    i3d_tile_kernel *tall = half ? kernels->multiply_tall_half : kernels->multiply_tall;
+    i3d_tile_kernel *low = half ? kernels->multiply_low_half : kernels->multiply_low;
+    tile.b += x;
+    for (int64_t panel = product->first_panel; panel < product->end_panel; panel++) {
+        struct i3d_panel at = i3d_panel_at(panels, panel), next = i3d_panel_at(panels, panel + 1);
+        i3d_tile_kernel *kernel = panel < panels->tall ? tall : low;
+        tile.a = product->a + at.first_row * product->packed_depth + column * at.size;
+        /* The first pass over A may find it in memory alone, the next ones in a cache. */
+        tile.ahead = x ? tile.a
+            : product->a + next.first_row * product->packed_depth + column * next.size;
+        tile.c = product->c + (at.first_row - first_row) * product->ldc + x;
+        tile.bias = bias ? bias + at.first_row : NULL;
+        if (width == columns && at.rows == at.size)
+            kernel(&tile);
+        else
+            multiply_part(&tile, kernel, at.rows, width, columns);
     }
 }
 
@@ -114,7 +116,10 @@ void i3d_multiply_panels(const struct i3d_panel_product *product)
                 .low = product->low,
                 .high = product->high,
             };
-            multiply_depth(product, &tile, product->first_depth + segment * depth + begin);
+            int64_t most = product->panels->kernels->columns;
+            for (int64_t x = 0; x < product->columns; x += most)
+                multiply_columns(product, tile, product->first_depth + segment * depth + begin, x,
+                                 product->columns - x < most ? product->columns - x : most);
         }
     }
 }
