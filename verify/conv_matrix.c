@@ -17,29 +17,61 @@ struct cut {
     int64_t tasks;
 };
 
+/* Rough cycles of one thread for a task of `tiles` tiles of positions and some rows of the
+ * left factor. */
+static double cost_of_task(const struct i3d_convolution *convolution, int64_t tiles, int64_t rows)
+{
+    const struct i3d_window *window = &convolution->geometry.window.window;
+    double columns = (double)(tiles * convolution->kernels->columns);
+    double depth = (double)(convolution->channels * convolution->kernel_size);
+    double lines = convolution->algorithm == I3D_POINTWISE
+        ? 1 : 1 + columns / (double)window->out[2];
+    double products = columns * (double)rows / convolution->kernels->columns;
+    double gathering = 10 * lines + columns / 6, weights = (double)rows / 2;
+    return depth * (products + gathering + weights);
+}
+
+/* Cuts positions into blocks, and the panels into slices if that evens out the threads'
+ * work or lets each of them read just some of the weights. */
+static void cut_for_threads(const struct i3d_convolution *convolution, int64_t planes,
+                            int64_t fewest_blocks, int threads, struct cut *cut)
+{
+    int64_t columns = convolution->kernels->columns;
+    int64_t least_tiles = FEWEST_COLUMNS > columns ? FEWEST_COLUMNS / columns : 1;
+    int64_t most_blocks = (cut->tiles + least_tiles - 1) / least_tiles;
+    int64_t panels = i3d_panel_count(&convolution->panels), all_rows = i3d_panel_first_row(&convolution->panels, panels);
+    double best = -1;
+    if (most_blocks > fewest_blocks + 4 * threads)
+        most_blocks = fewest_blocks + 4 * threads;
+    for (int64_t slices = 1; slices <= threads && slices <= panels; slices++) {
+        for (int64_t blocks = fewest_blocks; blocks <= most_blocks || blocks == fewest_blocks; blocks++) {
+            int64_t rounds = (planes * blocks * slices + threads - 1) / threads;
+            int64_t tiles = (cut->tiles + blocks - 1) / blocks;
+            double cost = cost_of_task(convolution, tiles, (all_rows + slices - 1) / slices);
+            /* Threads are not equally fast: small tasks even that out. */
+            double time = ((double)rounds + 0.1) * cost;
+            if (best < 0 || time < best) {
+                best = time;
+                cut->blocks = blocks;
+                cut->slices = slices;
+            }
+        }
+    }
+}
+
 static struct cut cut_work(const struct i3d_convolution *convolution, int threads)
 {
     const struct i3d_convolution_geometry *geometry = &convolution->geometry;
     int64_t depth = convolution->channels * convolution->kernel_size;
     int64_t columns = convolution->kernels->columns;
     int64_t planes = geometry->batch * geometry->groups;
-    struct cut cut = { .rounds = (depth + MOST_TAPS - 1) / MOST_TAPS, .slices = 1 };
+    struct cut cut = { .rounds = (depth + MOST_TAPS - 1) / MOST_TAPS };
     cut.taps = (depth + cut.rounds - 1) / cut.rounds;
     int64_t most = BLOCK_FLOATS / cut.taps;
     most = most > MOST_COLUMNS ? MOST_COLUMNS : most < FEWEST_COLUMNS ? FEWEST_COLUMNS : most;
     most = i3d_round_up(most, columns) / columns;
     cut.tiles = (convolution->out_size + columns - 1) / columns;
-    cut.blocks = (cut.tiles + most - 1) / most;
-    /* A few tasks for every thread even out their speeds. */
-    int64_t wanted = 4 * threads, least = FEWEST_COLUMNS / columns > 1 ? FEWEST_COLUMNS / columns : 1;
-    if (threads > 1 && planes * cut.blocks < wanted) {
-        int64_t more = (wanted + planes - 1) / planes, bearable = (cut.tiles + least - 1) / least;
-        cut.blocks = more < bearable ? more : bearable;
-        if (planes * cut.blocks % threads && planes * cut.tiles < 16 * threads) {
-            int64_t panels = i3d_panel_count(&convolution->panels);
-            cut.slices = panels < threads ? panels : threads;
-        }
-    }
+    cut_for_threads(convolution, planes, (cut.tiles + most - 1) / most, threads, &cut);
     cut.row_stride = (cut.tiles + cut.blocks - 1) / cut.blocks * columns;
     /* Rows a power of two apart would share a few places in the caches. */
     if (cut.row_stride % 128 == 0)

@@ -16,8 +16,8 @@
  * 2·i + ρ under tap 2·q + ρ is a convolution without stride of phase ρ with every
  * second tap. Their sum is an accumulation as well.
  *
- * Blocks of tiles are worked on by all threads: first they share the inputs, then
- * panels of filters. */
+ * Where there are enough tiles, threads work on blocks of their own. Otherwise all
+ * work on one block: first they share the inputs, then panels of filters. */
 
 enum { POINTS = I3D_WINOGRAD_POINTS, SIDE = I3D_WINOGRAD_SIDE };
 
@@ -28,6 +28,7 @@ struct plan {
     int64_t tap_groups;              /* in groups whose frames have one residue each */
     int64_t tiles_down, tiles_across;
     int64_t frames, rows;            /* of a block: output frames and rows of tiles */
+    bool shared;                     /* by all threads is a block */
     int64_t residues, class_frames;  /* frames are stored by residue modulo the stride in time */
     int64_t columns_stride;          /* of an input's transformed tiles, over all stored frames */
     int64_t point_stride;            /* of all inputs' tiles */
@@ -79,52 +80,65 @@ static int64_t positive_ceiling(int64_t value, int64_t divisor)
 }
 
 /* Cycles, roughly, that all blocks of this size take on some threads. */
-static double cost_of_blocks(const struct plan *plan, const struct i3d_window *window,
-                             int64_t filters, const struct i3d_kernels *kernels, int threads)
+static double cost_of_blocks(const struct plan *plan, const struct i3d_convolution_geometry *geometry,
+                             const struct i3d_kernels *kernels, int threads)
 {
-    double blocks_of_time = (double)positive_ceiling(window->out[0], plan->frames);
-    double blocks = blocks_of_time * (double)positive_ceiling(plan->tiles_down, plan->rows);
+    enum { NEAR_FLOATS = 192 << 10, MEETING = 10000 };
+    const struct i3d_window *window = &geometry->window.window;
+    int64_t filters = geometry->filters / geometry->groups;
+    int64_t blocks = geometry->batch * geometry->groups
+        * positive_ceiling(window->out[0], plan->frames)
+        * positive_ceiling(plan->tiles_down, plan->rows);
     double tiles = (double)(plan->rows * plan->tiles_across);
     double columns = (double)i3d_round_up(plan->frames * plan->rows * plan->tiles_across,
-                                          kernels->columns);
+                                          kernels->columns / 2);
     double seen = (double)((plan->frames - 1) * window->stride[0]
                            + (plan->taps - 1) * window->dilation[0] + 1);
     double lanes = (double)i3d_round_up(plan->tiles_across, 8) / (double)plan->tiles_across;
     double transforms = lanes * tiles * 30
         * (seen * (double)plan->inputs + (double)(plan->frames * filters));
     double products = POINTS * (double)(plan->inputs * plan->taps * filters);
-    return blocks * (products * columns / kernels->columns + transforms + products / 3)
-        / (double)threads;
+    double stored = POINTS * seen * tiles * (double)plan->inputs;
+    double multiplying = products * columns / kernels->columns;
+    /* Tiles that the second cache does not hold keep the products waiting. */
+    if (stored > NEAR_FLOATS)
+        multiplying *= 1.2;
+    double block = multiplying + transforms + products / 3;
+    return plan->shared ? (double)blocks * (block / (double)threads + MEETING)
+                        : (double)positive_ceiling(blocks, threads) * block;
 }
 
-static void plan_block(struct plan *plan, const struct i3d_window *window, int64_t filters,
-                       const struct i3d_kernels *kernels)
+/* Chooses a block's size, and whether the threads share it. */
+static void plan_block(struct plan *plan, const struct i3d_convolution_geometry *geometry,
+                         const struct i3d_kernels *kernels, int threads)
 {
     enum { MOST_COLUMNS = 320 };
+    const int64_t *out = geometry->window.window.out;
     double best = -1;
     struct plan trial = *plan;
-    for (trial.frames = 1; trial.frames <= window->out[0]; trial.frames++) {
+    int64_t most_frames = out[0] < MOST_COLUMNS ? out[0] : MOST_COLUMNS;
+    for (int64_t choice = 0; choice < (threads > 1 ? 2 : 1) * most_frames; choice++) {
+        trial.frames = choice % most_frames + 1;
+        trial.shared = choice >= most_frames;
         for (trial.rows = 1; trial.rows <= plan->tiles_down; trial.rows++) {
             int64_t columns = trial.frames * trial.rows * plan->tiles_across;
             if (columns > MOST_COLUMNS && (trial.frames > 1 || trial.rows > 1))
                 break;
-            double cost = cost_of_blocks(&trial, window, filters, kernels, 1);
+            double cost = cost_of_blocks(&trial, geometry, kernels, threads);
             if (best < 0 || cost < best) {
                 best = cost;
                 plan->frames = trial.frames;
                 plan->rows = trial.rows;
+                plan->shared = trial.shared;
             }
         }
-        if (trial.frames * plan->tiles_across > MOST_COLUMNS)
-            break;
     }
 }
 
 static struct plan plan_tiles(const struct i3d_convolution_geometry *geometry,
-                              const struct i3d_kernels *kernels)
+                              const struct i3d_kernels *kernels, int threads)
 {
     const struct i3d_window *window = &geometry->window.window;
-    int64_t filters = geometry->filters / geometry->groups;
     struct plan plan = {
         .step = SIDE + 1 - taps_of_phase(window, 1),
         .stride = window->stride[1],
@@ -135,7 +149,7 @@ static struct plan plan_tiles(const struct i3d_convolution_geometry *geometry,
     };
     plan.tiles_down = positive_ceiling(window->out[1], plan.step);
     plan.tiles_across = positive_ceiling(window->out[2], plan.step);
-    plan_block(&plan, window, filters, kernels);
+    plan_block(&plan, geometry, kernels, threads);
     int64_t reach = (window->kernel[0] - 1) * window->dilation[0];
     plan.class_frames = plan.frames + reach / window->stride[0];
     int64_t columns = plan.frames * plan.rows * plan.tiles_across;
@@ -155,29 +169,35 @@ static void plan_panels(struct plan *plan, const struct i3d_panels *panels, int 
     enum { PRODUCT_FLOATS = 96 << 10 };
     int64_t tall = panels->kernels->tall, count = i3d_panel_count(panels);
     plan->panels = PRODUCT_FLOATS / (POINTS * plan->products_stride * tall);
-    int64_t share = count / (threads > 1 ? 3 * threads : 1);
+    int64_t share = count / (plan->shared && threads > 1 ? 3 * threads : 1);
     plan->panels = plan->panels < share ? plan->panels : share;
     plan->panels = plan->panels > 0 ? plan->panels : 1;
     plan->products_point =
         i3d_round_up(plan->panels * tall * plan->products_stride, 1024) + 16;
 }
 
-static int64_t thread_floats(const struct plan *plan, const struct i3d_window *window)
-{
-    return POINTS * plan->products_point + ALL_LINES * plan->line
-        + i3d_round_up(window->in[2] + I3D_SLACK, 16);
-}
-
-static int64_t shared_floats(const struct plan *plan)
+static int64_t tile_floats(const struct plan *plan)
 {
     return i3d_round_up(POINTS * plan->point_stride + I3D_SLACK, 16);
 }
 
+static int64_t thread_floats(const struct plan *plan, const struct i3d_window *window)
+{
+    return (plan->shared ? 0 : tile_floats(plan)) + POINTS * plan->products_point
+        + ALL_LINES * plan->line + i3d_round_up(window->in[2] + I3D_SLACK, 16);
+}
+
+static struct plan plan_work(const struct i3d_convolution *convolution, int threads)
+{
+    struct plan plan = plan_tiles(&convolution->geometry, convolution->kernels, threads);
+    plan_panels(&plan, &convolution->panels, threads);
+    return plan;
+}
+
 static int64_t workspace(const struct i3d_convolution *convolution, int threads)
 {
-    struct plan plan = plan_tiles(&convolution->geometry, convolution->kernels);
-    plan_panels(&plan, &convolution->panels, threads);
-    return shared_floats(&plan)
+    struct plan plan = plan_work(convolution, threads);
+    return (plan.shared ? tile_floats(&plan) : 0)
         + threads * thread_floats(&plan, &convolution->geometry.window.window);
 }
 
@@ -188,23 +208,33 @@ struct block {
     int64_t sample, group;
     int64_t first_frame, frames; /* of the output */
     int64_t first_row, rows;     /* of tiles */
-    float *tiles;                /* transformed inputs, shared */
+    float *tiles;                /* transformed inputs */
 };
 
 /* A thread's memory. */
 struct scratch {
+    float *tiles; /* or those that all share */
     float *products, *down, *split, *gathered, *back;
     float *zeros; /* as long as a line of the input */
 };
 
-static struct scratch divide_scratch(const struct plan *plan, float *memory)
+static struct scratch divide_scratch(const struct plan *plan, const struct i3d_window *window,
+                                     float *workspace, int thread)
 {
-    struct scratch scratch = { .products = memory };
-    scratch.down = memory + POINTS * plan->products_point;
+    struct scratch scratch = { .tiles = workspace };
+    float *own = workspace + (plan->shared ? tile_floats(plan) : 0)
+        + thread * thread_floats(plan, window);
+    if (!plan->shared) {
+        scratch.tiles = own;
+        own += tile_floats(plan);
+    }
+    scratch.products = own;
+    scratch.down = own + POINTS * plan->products_point;
     scratch.split = scratch.down + DOWN_LINES * plan->line;
     scratch.gathered = scratch.split + SPLIT_LINES * plan->line;
     scratch.back = scratch.gathered + GATHERED_LINES * plan->line;
     scratch.zeros = scratch.back + BACK_LINES * plan->line;
+    memset(scratch.zeros, 0, (size_t)(window->in[2] + I3D_SLACK) * sizeof *own);
     return scratch;
 }
 
@@ -357,31 +387,43 @@ static void convolve_panels(const struct block *block, const struct scratch *scr
                        scratch->products + (filter - first) * block->plan->products_stride);
 }
 
-/* All blocks, by every thread of a team. */
-static void convolve_blocks(const struct i3d_convolution_call *call, const struct plan *plan,
-                            float *tiles, const struct scratch *scratch)
+static int64_t blocks_of_plane(const struct plan *plan, const struct i3d_window *window)
 {
-    const struct i3d_convolution *convolution = call->convolution;
-    const struct i3d_window *window = &convolution->geometry.window.window;
+    return positive_ceiling(plan->tiles_down, plan->rows)
+        * positive_ceiling(window->out[0], plan->frames);
+}
+
+static struct block block_at(const struct i3d_convolution_call *call, const struct plan *plan,
+                             const struct scratch *scratch, int64_t index)
+{
+    const struct i3d_convolution_geometry *geometry = &call->convolution->geometry;
+    const struct i3d_window *window = &geometry->window.window;
+    int64_t in_plane = index % blocks_of_plane(plan, window);
+    int64_t plane = index / blocks_of_plane(plan, window);
     int64_t blocks_down = positive_ceiling(plan->tiles_down, plan->rows);
-    int64_t blocks_of_time = positive_ceiling(window->out[0], plan->frames);
-    int64_t planes = convolution->geometry.batch * convolution->geometry.groups;
-    int64_t panels = i3d_panel_count(&convolution->panels);
-    for (int64_t i = 0; i < planes * blocks_down * blocks_of_time; i++) {
-        int64_t plane = i / (blocks_down * blocks_of_time);
-        struct block block = {
-            .call = call,
-            .plan = plan,
-            .sample = plane / convolution->geometry.groups,
-            .group = plane % convolution->geometry.groups,
-            .first_frame = i / blocks_down % blocks_of_time * plan->frames,
-            .first_row = i % blocks_down * plan->rows,
-            .tiles = tiles,
-        };
-        block.frames = window->out[0] - block.first_frame;
-        block.frames = block.frames < plan->frames ? block.frames : plan->frames;
-        block.rows = plan->tiles_down - block.first_row;
-        block.rows = block.rows < plan->rows ? block.rows : plan->rows;
+    struct block block = {
+        .call = call,
+        .plan = plan,
+        .sample = plane / geometry->groups,
+        .group = plane % geometry->groups,
+        .first_frame = in_plane / blocks_down * plan->frames,
+        .first_row = in_plane % blocks_down * plan->rows,
+        .tiles = scratch->tiles,
+    };
+    block.frames = window->out[0] - block.first_frame;
+    block.frames = block.frames < plan->frames ? block.frames : plan->frames;
+    block.rows = plan->tiles_down - block.first_row;
+    block.rows = block.rows < plan->rows ? block.rows : plan->rows;
+    return block;
+}
+
+/* All blocks, each by every thread of a team. */
+static void share_blocks(const struct i3d_convolution_call *call, const struct plan *plan,
+                         const struct scratch *scratch, int64_t blocks)
+{
+    int64_t panels = i3d_panel_count(&call->convolution->panels);
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block block = block_at(call, plan, scratch, i);
         I3D_SHARED_FOR
         for (int64_t input = 0; input < plan->inputs; input++)
             transform_input(&block, scratch, input);
@@ -391,19 +433,35 @@ static void convolve_blocks(const struct i3d_convolution_call *call, const struc
     }
 }
 
+/* All blocks, each by one thread of a team. */
+static void hand_out_blocks(const struct i3d_convolution_call *call, const struct plan *plan,
+                            const struct scratch *scratch, int64_t blocks)
+{
+    int64_t panels = i3d_panel_count(&call->convolution->panels);
+    I3D_SHARED_FOR
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block block = block_at(call, plan, scratch, i);
+        for (int64_t input = 0; input < plan->inputs; input++)
+            transform_input(&block, scratch, input);
+        for (int64_t panel = 0; panel < panels; panel += plan->panels)
+            convolve_panels(&block, scratch, panel);
+    }
+}
+
 static void run(const struct i3d_convolution_call *call)
 {
-    const struct i3d_convolution *convolution = call->convolution;
-    const struct i3d_window *window = &convolution->geometry.window.window;
-    struct plan plan = plan_tiles(&convolution->geometry, convolution->kernels);
-    plan_panels(&plan, &convolution->panels, call->threads);
+    const struct i3d_convolution_geometry *geometry = &call->convolution->geometry;
+    const struct i3d_window *window = &geometry->window.window;
+    struct plan plan = plan_work(call->convolution, call->threads);
+    int64_t blocks = geometry->batch * geometry->groups * blocks_of_plane(&plan, window);
     I3D_PARALLEL(call->threads)
     {
-        float *memory = call->workspace + shared_floats(&plan)
-            + omp_get_thread_num() * thread_floats(&plan, window);
-        struct scratch scratch = divide_scratch(&plan, memory);
-        memset(scratch.zeros, 0, (size_t)(window->in[2] + I3D_SLACK) * sizeof *memory);
-        convolve_blocks(call, &plan, call->workspace, &scratch);
+        struct scratch scratch = divide_scratch(&plan, window, call->workspace,
+                                                omp_get_thread_num());
+        if (plan.shared)
+            share_blocks(call, &plan, &scratch, blocks);
+        else
+            hand_out_blocks(call, &plan, &scratch, blocks);
     }
 }
 
@@ -506,8 +564,6 @@ const struct i3d_convolution_methods i3d_convolve_winograd = {
 double i3d_winograd_cost(const struct i3d_convolution_geometry *geometry,
                          const struct i3d_kernels *kernels)
 {
-    struct plan plan = plan_tiles(geometry, kernels);
-    return (double)(geometry->batch * geometry->groups)
-        * cost_of_blocks(&plan, &geometry->window.window, geometry->filters / geometry->groups,
-                         kernels, 1);
+    struct plan plan = plan_tiles(geometry, kernels, 1);
+    return cost_of_blocks(&plan, geometry, kernels, 1);
 }
