@@ -28,8 +28,7 @@ static void gather_row(const struct i3d_convolution *convolution, const float *c
     memset(to + (high - x), 0, (size_t)(end - high) * sizeof *to);
 }
 
-/* Without stride and pads over H and W a tap of one element sees whole frames. */
-static bool sees_frames(const struct i3d_window *window)
+bool i3d_sees_frames(const struct i3d_window *window)
 {
     for (int axis = 1; axis < 3; axis++)
         if (window->kernel[axis] != 1 || window->stride[axis] != 1 || window->pad_begin[axis]
@@ -43,7 +42,7 @@ void i3d_gather_taps(const struct i3d_convolution *convolution, const float *in,
 {
     const struct i3d_window *window = &convolution->geometry.window.window;
     const int64_t *kernel = window->kernel;
-    bool by_frames = sees_frames(window);
+    bool by_frames = i3d_sees_frames(window);
     bool at_once = by_frames && kernel[0] == 1 && window->stride[0] == 1 && !window->pad_begin[0]
         && window->in[0] == window->out[0];
     int64_t width = by_frames ? window->out[1] * window->out[2] : window->out[2];

@@ -200,7 +200,8 @@ double i3d_matrix_cost(const struct i3d_convolution_geometry *geometry,
     double lines = (double)(window->out[0] * window->out[1]);
     double products = taps * (double)i3d_round_up(out, kernels->columns)
         * (double)i3d_round_up(filters, 2) / kernels->columns;
-    double gathering = taps * lines * (10 + (double)window->out[2] / 6);
+    double gathering = taps * (i3d_sees_frames(window) ? lines * (double)window->out[2] / 8
+                                                       : lines * (40 + (double)window->out[2] / 4));
     double weights = taps * (double)filters / 2;
     return (double)(geometry->batch * geometry->groups) * (products + gathering + weights);
 }

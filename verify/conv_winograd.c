@@ -61,19 +61,6 @@ bool i3d_winograd_fits(const struct i3d_convolution_geometry *geometry)
         && side == taps_of_phase(window, 2) && side >= 3 && side <= 5;
 }
 
-/* How many groups taps over time fall into: tap t, t + groups, t + 2·groups … see
- * frames of one residue modulo the stride, at even steps. */
-static int64_t count_tap_groups(const struct i3d_window *window)
-{
-    int64_t a = window->stride[0], b = window->dilation[0];
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return window->stride[0] / a;
-}
-
 static int64_t positive_ceiling(int64_t value, int64_t divisor)
 {
     return (value + divisor - 1) / divisor;
@@ -144,7 +131,7 @@ static struct plan plan_tiles(const struct i3d_convolution_geometry *geometry,
         .stride = window->stride[1],
         .inputs = geometry->channels / geometry->groups * window->stride[1] * window->stride[1],
         .taps = window->kernel[0],
-        .tap_groups = count_tap_groups(window),
+        .tap_groups = i3d_tap_groups(window, 0),
         .residues = window->stride[0],
     };
     plan.tiles_down = positive_ceiling(window->out[1], plan.step);
@@ -514,7 +501,7 @@ static void pack_panel(const struct packing *packing, const struct i3d_panel *pa
 {
     const struct i3d_convolution *convolution = packing->convolution;
     const struct i3d_window *window = &convolution->geometry.window.window;
-    int64_t groups = count_tap_groups(window), inputs = packing->depth / packing->taps;
+    int64_t groups = i3d_tap_groups(window, 0), inputs = packing->depth / packing->taps;
     for (int64_t i = 0; i < packing->depth * panel->size; i += panel->size) {
         int64_t tap = i / panel->size / inputs, input = i / panel->size % inputs;
         float *columns = packing->to + panel->first_row * packing->depth

@@ -15,6 +15,7 @@ static const struct {
     [I3D_POINTWISE] = { "pointwise", &i3d_convolve_matrix },
     [I3D_WINOGRAD] = { "winograd", &i3d_convolve_winograd },
     [I3D_IM2COL] = { "im2col", &i3d_convolve_matrix },
+    [I3D_LINES] = { "lines", &i3d_convolve_lines },
     [I3D_DEPTHWISE] = { "depthwise", &i3d_convolve_depthwise },
 };
 
@@ -49,6 +50,8 @@ bool i3d_algorithm_fits(enum i3d_algorithm algorithm,
         return is_pointwise(&geometry->window.window);
     case I3D_WINOGRAD:
         return i3d_winograd_fits(geometry);
+    case I3D_LINES:
+        return i3d_lines_fit(geometry);
     case I3D_DEPTHWISE:
         return geometry->channels == geometry->groups && pads_are_small(&geometry->window.window);
     default:
@@ -72,10 +75,15 @@ enum i3d_algorithm i3d_choose_algorithm(const struct i3d_convolution_geometry *g
         return I3D_DEPTHWISE;
     if (is_pointwise(&geometry->window.window))
         return I3D_POINTWISE;
-    if (i3d_winograd_fits(geometry)
-        && i3d_winograd_cost(geometry, kernels) < i3d_matrix_cost(geometry, kernels))
-        return I3D_WINOGRAD;
-    return I3D_IM2COL;
+    enum i3d_algorithm best = I3D_IM2COL;
+    double least = i3d_matrix_cost(geometry, kernels);
+    if (i3d_lines_fit(geometry) && i3d_lines_cost(geometry, kernels) < least) {
+        least = i3d_lines_cost(geometry, kernels);
+        best = I3D_LINES;
+    }
+    if (i3d_winograd_fits(geometry) && i3d_winograd_cost(geometry, kernels) < least)
+        best = I3D_WINOGRAD;
+    return best;
 }
 
 double i3d_convolution_multiply_adds(const struct i3d_convolution_geometry *geometry)
@@ -87,6 +95,17 @@ double i3d_convolution_multiply_adds(const struct i3d_convolution_geometry *geom
         outputs *= (double)geometry->window.window.out[k];
     }
     return taps * outputs;
+}
+
+int64_t i3d_tap_groups(const struct i3d_window *window, int axis)
+{
+    int64_t a = window->stride[axis], b = window->dilation[axis];
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return window->stride[axis] / a;
 }
 
 /* BLAS counts in int; beyond, the counts of floats below would be next to overflow. */

@@ -20,6 +20,7 @@ enum i3d_algorithm {
     I3D_POINTWISE, /* kernel 1×1×1, stride 1, no pads: one matrix product */
     I3D_WINOGRAD,  /* over H and W, temporal taps accumulated in the matrix product */
     I3D_IM2COL,    /* the matrix of what each tap sees, made block by block in the caches */
+    I3D_LINES,     /* the same, but taps above one another share the lines they see */
     I3D_DEPTHWISE, /* one channel per group, directly */
 };
 

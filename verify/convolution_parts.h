@@ -43,6 +43,8 @@ bool i3d_epilogue_is_simple(const struct i3d_epilogue *epilogue, bool *clamp, fl
  * [begin, begin + count), for k from first to end - 1; rows lie row_stride apart. */
 void i3d_gather_taps(const struct i3d_convolution *convolution, const float *in, int64_t first,
                      int64_t end, int64_t begin, int64_t count, float *to, int64_t row_stride);
+/* Without stride and pads over H and W a tap of one element sees whole frames. */
+bool i3d_sees_frames(const struct i3d_window *window);
 
 /* One row per algorithm: how many floats the weights of one group take, how they
  * are made (scale may be null), how much workspace in floats a run needs, and a
@@ -55,7 +57,14 @@ struct i3d_convolution_methods {
     void (*run)(const struct i3d_convolution_call *call);
 };
 extern const struct i3d_convolution_methods i3d_convolve_reference, i3d_convolve_matrix,
-    i3d_convolve_winograd, i3d_convolve_depthwise;
+    i3d_convolve_lines, i3d_convolve_winograd, i3d_convolve_depthwise;
+
+/* How many groups an axis' taps fall into: tap k, k + groups, k + 2·groups … see positions of
+ * one residue modulo the stride, at even steps. */
+int64_t i3d_tap_groups(const struct i3d_window *window, int axis);
+
+/* conv_lines.c */
+bool i3d_lines_fit(const struct i3d_convolution_geometry *geometry);
 
 /* conv_winograd.c */
 bool i3d_winograd_fits(const struct i3d_convolution_geometry *geometry);
@@ -64,6 +73,8 @@ double i3d_winograd_cost(const struct i3d_convolution_geometry *geometry,
                          const struct i3d_kernels *kernels);
 double i3d_matrix_cost(const struct i3d_convolution_geometry *geometry,
                        const struct i3d_kernels *kernels);
+double i3d_lines_cost(const struct i3d_convolution_geometry *geometry,
+                      const struct i3d_kernels *kernels);
 
 static inline int64_t i3d_product3(const int64_t *sizes)
 {

@@ -91,6 +91,7 @@ const struct i3d_kernels I3D_JOIN(i3d_kernels_, I3D_KERNELS) = {
     .multiply_tall_half = multiply_tall_half,
     .multiply_low_half = multiply_low_half,
     .gather = KERNEL(gather),
+    .gather_lines = KERNEL(gather_lines),
     .finish = KERNEL(finish),
     .correlate = KERNEL(correlate),
     .raise = KERNEL(raise),

@@ -64,6 +64,10 @@ struct i3d_kernels {
 
     /* to[i] = from[i·stride] */
     void (*gather)(const float *from, int64_t stride, float *to, int64_t count);
+    /* The same for lines from_pitch apart, to lines one behind the other. Up to 8·stride
+     * elements more are read of each, up to seven more are overwritten behind the last. */
+    void (*gather_lines)(const float *from, int64_t from_pitch, int64_t stride, float *to,
+                         int64_t count, int64_t lines);
 
     /* to[i] = activation(from[i] + bias + residual[i]); residual may be null or to,
      * from may be to. The epilogue's own bias and residual are not looked at. */

@@ -16,6 +16,25 @@ void KERNEL(gather)(const float *from, int64_t stride, float *to, int64_t count)
         to[i] = from[i * stride];
 }
 
+void KERNEL(gather_lines)(const float *from, int64_t from_pitch, int64_t stride, float *to,
+                          int64_t count, int64_t lines)
+{
+    for (int64_t line = 0; line < lines; line++, from += from_pitch, to += count) {
+        if (stride == 1) {
+            for (int64_t i = 0; i < count; i += 8)
+                store8(to + i, load8(from + i));
+        } else if (stride == 2) {
+            for (int64_t i = 0; i < count; i += 8)
+                store8(to + i, __builtin_shufflevector(load8(from + 2 * i),
+                                                       load8(from + 2 * i + 8),
+                                                       0, 2, 4, 6, 8, 10, 12, 14));
+        } else {
+            for (int64_t i = 0; i < count; i++)
+                to[i] = from[i * stride];
+        }
+    }
+}
+
 INLINE eight clamp8(eight value, float low, float high)
 {
     value = choose8(value < splat8(low), splat8(low), value);

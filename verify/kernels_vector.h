@@ -75,6 +75,8 @@ INLINE void store_part(float *to, eight value, int64_t count)
 
 /* kernels_lines.c and kernels_winograd.c; see struct i3d_kernels. */
 void KERNEL(gather)(const float *from, int64_t stride, float *to, int64_t count);
+void KERNEL(gather_lines)(const float *from, int64_t from_pitch, int64_t stride, float *to,
+                          int64_t count, int64_t lines);
 void KERNEL(finish)(const float *from, float bias, const float *residual,
                     const struct i3d_epilogue *epilogue, float *to, int64_t count);
 void KERNEL(correlate)(const float *from, const int64_t *offsets, const float *weights,

@@ -227,7 +227,7 @@ const char *i3d_layer_algorithm(const struct i3d_layer *layer)
     static const char *const factored[] = {
         [I3D_REFERENCE] = "factored reference", [I3D_POINTWISE] = "factored pointwise",
         [I3D_WINOGRAD] = "factored winograd",   [I3D_IM2COL] = "factored im2col",
-        [I3D_DEPTHWISE] = "factored depthwise",
+        [I3D_LINES] = "factored lines",         [I3D_DEPTHWISE] = "factored depthwise",
     };
     enum i3d_algorithm algorithm = i3d_convolution_algorithm(layer->convolution);
     return layer->is_factored ? factored[algorithm] : i3d_algorithm_name(algorithm);

@@ -58,11 +58,13 @@ static void check_layout(int flat_rank, const int64_t *flat_dims, int rank, cons
     for (int64_t t = 0; t < frames; t++) {
         float *element = &values(&inflated)[((outer - 1) * frames + t) * inner];
         *element += 0.25f;
+        i3d_difference_free(&difference);
         difference = compare(&flat, &inflated);
         assert_true(difference.max_absolute == 0.25);
         assert_int_equal(difference.worst_frame, t);
         *element -= 0.25f;
     }
+    i3d_difference_free(&difference);
     i3d_array_free(&flat);
     i3d_array_free(&inflated);
 }

@@ -293,6 +293,17 @@ static void algorithms_agree_with_the_definition(void **state)
         }
         try_all(&trial);
     }
+    /* Too large for one block, or one round of what is gathered. */
+    for (int i = 0; i < 8; i++) {
+        struct trial trial = { .geometry = { .batch = 1, .groups = 1 } };
+        trial.geometry.channels = random_int(1, i % 2 ? 250 : 60);
+        trial.geometry.filters = random_int(1, 20);
+        struct i3d_window *window = &trial.geometry.window.window;
+        random_window(&trial.geometry.window, 3, i % 2 ? 12 : 60);
+        window->in[0] = window->out[0] = window->kernel[0] = window->stride[0] = 1;
+        window->pad_begin[0] = window->pad_end[0] = 0;
+        try_all(&trial);
+    }
     for (int algorithm = 0; algorithm < ALGORITHMS; algorithm++)
         assert_true(tried[algorithm] >= 10);
 }
