@@ -56,42 +56,76 @@ static const char *declared_shape(const struct i3d_value *value, char *buffer, s
     return value->rank < 0 ? "any shape" : i3d_shape_string(value->rank, dims, buffer, size);
 }
 
+/* How to read the file's tensor as the model's input. */
+static enum i3d_status turn_input(const struct i3d_tensor *tensor, const char *layout,
+                                  const struct i3d_model *model, const struct i3d_value *input,
+                                  struct i3d_view *view, struct i3d_error *error)
+{
+    const char *to = model_layout(model), *from = layout ? layout : to;
+    if (!layout && (size_t)tensor->rank + 1 == strlen(to)) /* one sample */
+        from = to + 1;
+    char shape[64], declared[64];
+    int channel = (int)(strchr(to, 'C') - to);
+    bool fits = i3d_tensor_elements(tensor) > 0 && turn(tensor, from, to, view);
+    if (fits && input->rank == view->rank && input->dims[channel].value > 0)
+        fits = view->dims[channel] == input->dims[channel].value;
+    if (fits)
+        return I3D_OK;
+    i3d_fail(error, I3D_USAGE, "an array of %s is no %s input",
+             i3d_shape_string(tensor->rank, tensor->dims, shape, sizeof shape), to);
+    return i3d_error_hint(error, "the network takes %s; --layout tells the array's order of "
+                                 "axes", declared_shape(input, declared, sizeof declared));
+}
+
+/* The elements of a view of the tensor, as floats; malloc'ed. */
+static enum i3d_status load_view(const struct i3d_tensor *tensor, const struct i3d_view *view,
+                                 float **values, struct i3d_error *error)
+{
+    struct i3d_tensor turned = *tensor;
+    turned.source = i3d_source_view(tensor->source, view);
+    turned.rank = view->rank;
+    memcpy(turned.dims, view->dims, sizeof view->dims);
+    if (!turned.source)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_tensor_load_float(&turned, values, error);
+    i3d_source_release(turned.source);
+    return status;
+}
+
 static enum i3d_status load_turned(const struct i3d_tensor *tensor, const char *layout,
                                    const struct i3d_model *model,
                                    const struct i3d_value *input, struct i3d_array *array,
                                    struct i3d_error *error)
 {
-    const char *to = model_layout(model), *from = layout ? layout : to;
-    if (!layout && (size_t)tensor->rank + 1 == strlen(to)) /* one sample */
-        from = to + 1;
-    struct i3d_tensor turned = *tensor;
     struct i3d_view view;
-    char shape[64], declared[64];
-    int channel = (int)(strchr(to, 'C') - to);
-    bool fits = i3d_tensor_elements(tensor) > 0 && turn(tensor, from, to, &view);
-    if (fits && input->rank == view.rank && input->dims[channel].value > 0)
-        fits = view.dims[channel] == input->dims[channel].value;
-    if (!fits) {
-        i3d_fail(error, I3D_USAGE, "an array of %s is no %s input",
-                 i3d_shape_string(tensor->rank, tensor->dims, shape, sizeof shape), to);
-        return i3d_error_hint(error, "the network takes %s; --layout tells the array's order of "
-                                     "axes", declared_shape(input, declared, sizeof declared));
-    }
-    turned.source = i3d_source_view(tensor->source, &view);
-    turned.rank = view.rank;
-    memcpy(turned.dims, view.dims, sizeof view.dims);
-    if (!turned.source)
-        return i3d_fail_memory(error);
     float *values;
-    enum i3d_status status = i3d_tensor_load_float(&turned, &values, error);
-    i3d_source_release(turned.source);
+    enum i3d_status status = turn_input(tensor, layout, model, input, &view, error);
+    if (!status)
+        status = load_view(tensor, &view, &values, error);
     if (status)
         return status;
-    status = i3d_array_new(I3D_FLOAT32, turned.rank, turned.dims, array, error);
+    status = i3d_array_new(I3D_FLOAT32, view.rank, view.dims, array, error);
     if (!status)
-        memcpy(array->data, values, (size_t)i3d_tensor_elements(&turned) * sizeof *values);
+        memcpy(array->data, values, (size_t)i3d_tensor_elements(tensor) * sizeof *values);
     free(values);
     return status;
+}
+
+static enum i3d_status read_one_tensor(const char *path, struct i3d_model **file,
+                                       struct i3d_error *error)
+{
+    enum i3d_status status = i3d_read_model(path, file, error);
+    if (status || (!(*file)->node_count && (*file)->tensor_count == 1))
+        return status;
+    status = i3d_fail(error, I3D_USAGE, "it holds %zu tensors; an input is one",
+                      (*file)->tensor_count);
+    i3d_model_free(*file);
+    return status;
+}
+
+static bool is_turned(const struct i3d_model *model, const struct i3d_value *input)
+{
+    return input->rank < 0 || (size_t)input->rank == strlen(model_layout(model));
 }
 
 enum i3d_status array_load_input(const char *path, const char *layout,
@@ -100,18 +134,108 @@ enum i3d_status array_load_input(const char *path, const char *layout,
 {
     struct i3d_model *file;
     const struct i3d_value *input = &model->inputs[k];
-    enum i3d_status status = i3d_read_model(path, &file, error);
+    enum i3d_status status = read_one_tensor(path, &file, error);
     if (status)
-        return status;
-    if (file->node_count || file->tensor_count != 1)
-        status = i3d_fail(error, I3D_USAGE, "it holds %zu tensors; an input is one",
-                          file->tensor_count);
-    else if (input->rank >= 0 && (size_t)input->rank != strlen(model_layout(model)))
-        status = i3d_array_load(&file->tensors[0], array, error);
-    else
+        return i3d_error_file(error, path);
+    if (is_turned(model, input))
         status = load_turned(&file->tensors[0], layout, model, input, array, error);
+    else
+        status = i3d_array_load(&file->tensors[0], array, error);
     i3d_model_free(file);
     return status ? i3d_error_file(error, path) : I3D_OK;
+}
+
+enum i3d_status array_open_clip(const char *path, const char *layout,
+                                const struct i3d_model *model, struct array_clip *clip,
+                                bool *is_clip, struct i3d_error *error)
+{
+    const struct i3d_value *input = &model->inputs[0];
+    *clip = (struct array_clip){ .time_axis = model->time_axis };
+    *is_clip = model->input_count == 1 && model->time_axis >= 1 && is_turned(model, input)
+        && (!input->dtype || input->dtype == I3D_FLOAT32);
+    if (!*is_clip)
+        return I3D_OK;
+    enum i3d_status status = read_one_tensor(path, &clip->file, error);
+    if (status)
+        return i3d_error_file(error, path);
+    status = turn_input(&clip->file->tensors[0], layout, model, input, &clip->view, error);
+    if (status) {
+        array_close_clip(clip);
+        return i3d_error_file(error, path);
+    }
+    clip->shape.dtype = I3D_FLOAT32;
+    clip->shape.rank = clip->view.rank;
+    memcpy(clip->shape.dims, clip->view.dims, sizeof clip->view.dims);
+    return I3D_OK;
+}
+
+/* The elements of a view, of which only the part of the file from its first to its last
+ * element is read. */
+static enum i3d_status load_part(const struct i3d_tensor *tensor, const struct i3d_view *view,
+                                 float **values, struct i3d_error *error)
+{
+    size_t size = i3d_dtype_size(tensor->dtype);
+    struct i3d_view part = *view;
+    int64_t reach = 1;
+    for (int k = 0; k < view->rank; k++)
+        reach += (view->dims[k] - 1) * view->strides[k];
+    void *bytes = malloc((size_t)reach * size);
+    if (!bytes)
+        return i3d_fail_memory(error);
+    enum i3d_status status = i3d_source_read(tensor->source, (uint64_t)view->offset * size, bytes,
+                                             (size_t)reach * size, error);
+    if (status) {
+        free(bytes);
+        return status;
+    }
+    struct i3d_tensor piece = { .name = tensor->name, .dtype = tensor->dtype, .rank = 1,
+                                .dims = { reach },
+                                .source = i3d_source_take(bytes, (size_t)reach * size) };
+    part.offset = 0;
+    if (!piece.source)
+        return i3d_fail_memory(error);
+    status = load_view(&piece, &part, values, error);
+    i3d_source_release(piece.source);
+    return status;
+}
+
+/* Axes that are slower in the file than time are gone through one by one, where they lead in
+ * the result too: otherwise a part would be nearly all of the file. */
+enum i3d_status array_read_frames(void *context, int64_t first, int64_t count, float *to,
+                                  struct i3d_error *error)
+{
+    const struct array_clip *clip = context;
+    int time = clip->time_axis, leading = 0;
+    struct i3d_view view = clip->view;
+    int64_t pieces = 1;
+    view.dims[time] = count;
+    for (; leading < time && (view.dims[leading] == 1
+                              || view.strides[leading] > view.strides[time]); leading++) {
+        pieces *= view.dims[leading];
+        view.dims[leading] = 1;
+    }
+    int64_t size = i3d_element_count(view.rank, view.dims);
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        int64_t rest = piece;
+        float *values;
+        view.offset = first * view.strides[time];
+        for (int k = leading - 1; k >= 0; k--) {
+            view.offset += rest % clip->view.dims[k] * view.strides[k];
+            rest /= clip->view.dims[k];
+        }
+        enum i3d_status status = load_part(&clip->file->tensors[0], &view, &values, error);
+        if (status)
+            return i3d_error_file(error, clip->file->path);
+        memcpy(to + piece * size, values, (size_t)size * sizeof *values);
+        free(values);
+    }
+    return I3D_OK;
+}
+
+void array_close_clip(struct array_clip *clip)
+{
+    i3d_model_free(clip->file);
+    clip->file = NULL;
 }
 
 enum i3d_status array_load_image(const char *path, const char *preprocessing,

@@ -4,7 +4,7 @@
 
 #include "model/shape.h"
 #include "tools/tool.h"
-#include "verify/engine.h"
+#include "verify/stream.h"
 #include "zoo/labels.h"
 
 /* Whether text is an order of axes: letters of N, C, T, H and W, none twice. */
@@ -17,6 +17,24 @@ bool array_layout_is_sound(const char *text);
 enum i3d_status array_load_input(const char *path, const char *layout,
                                  const struct i3d_model *model, size_t k,
                                  struct i3d_array *array, struct i3d_error *error);
+
+/* A video in a file, that is read some frames at a time. */
+struct array_clip {
+    struct i3d_shape shape; /* as the model's only input has it */
+    struct i3d_model *file;
+    struct i3d_view view;   /* of the file's elements, all frames */
+    int time_axis;
+};
+
+/* Opens one as array_load_input reads it. *is_clip is false, and nothing is open, where the
+ * model does not take one video of floats, or the file holds something else. */
+enum i3d_status array_open_clip(const char *path, const char *layout,
+                                const struct i3d_model *model, struct array_clip *clip,
+                                bool *is_clip, struct i3d_error *error);
+/* An i3d_frame_reader; context is the clip. */
+enum i3d_status array_read_frames(void *context, int64_t first, int64_t count, float *to,
+                                  struct i3d_error *error);
+void array_close_clip(struct array_clip *clip);
 
 /* Reads an image of that shape as the model's input: a photograph (PNG or JPEG), which is
  * preprocessed (JSON text or null: the usual; see zoo/preprocess.h), or an array. */

@@ -23,8 +23,12 @@ static const char usage[] =
     "      --no-factored      take kernels of equal temporal slices as any others\n"
     "      --profile[=json]   print where the time goes\n"
     "      --repeat N         run N times more, for the profile's medians\n"
+    "      --window FRAMES    read so many frames of a video at a time, or all (default: 32 of\n"
+    "                         more than 64)\n"
     "      --threads N        (default: all cores)\n"
     "  -h, --help             this text\n";
+
+enum { WINDOW_BY_LENGTH = 0, ALL_FRAMES = -1, LONG_CLIP = 64, USUAL_WINDOW = 32 };
 
 struct arguments {
     const char *out, *value, *layout, *labels;
@@ -35,6 +39,7 @@ struct arguments {
     struct i3d_run_options run;
     int streams;
     int64_t top, repeat;
+    int64_t window; /* frames at a time; ALL_FRAMES, or as the clip asks for */
     bool profile, profile_json, help;
 };
 
@@ -57,6 +62,10 @@ static bool read_option(int option, char *value, struct arguments *arguments)
     case 'r':
         good = tool_number(value, 1, 100000, &number);
         arguments->repeat = number;
+        return good;
+    case 'w':
+        good = !strcmp(value, "all") || tool_number(value, 1, 1000000000, &number);
+        arguments->window = number ? number : ALL_FRAMES;
         return good;
     case 'k':
         good = tool_number(value, 1, 1000000, &number);
@@ -100,6 +109,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         { "labels", required_argument, NULL, 'L' },      { "engine", required_argument, NULL, 'e' },
         { "threads", required_argument, NULL, 't' },     { "rgb", required_argument, NULL, 'R' },
         { "flow", required_argument, NULL, 'F' },        { "no-factored", no_argument, NULL, 'g' },
+        { "window", required_argument, NULL, 'w' },
         { "profile", optional_argument, NULL, 'p' },     { "repeat", required_argument, NULL, 'r' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -205,6 +215,38 @@ static enum i3d_status run_model(const struct arguments *arguments, const struct
     return status;
 }
 
+/* Runs it on a video longer than the window, some frames at a time, where the network and
+ * the arguments allow that. */
+static enum i3d_status run_windows(const struct arguments *arguments, int stream,
+                                   const struct i3d_model *model, struct catcher *catcher,
+                                   struct i3d_error *error)
+{
+    struct array_clip clip;
+    struct i3d_stream *windows = NULL;
+    bool is_clip;
+    if (arguments->window == ALL_FRAMES || arguments->profile || arguments->input_count != 1
+        || !model->output_count)
+        return I3D_OK;
+    enum i3d_status status = array_open_clip(arguments->inputs[stream][0], arguments->layout,
+                                             model, &clip, &is_clip, error);
+    if (status || !is_clip)
+        return status;
+    int64_t frames = clip.shape.dims[clip.time_axis], window = arguments->window;
+    if (window == WINDOW_BY_LENGTH)
+        window = frames > LONG_CLIP ? USUAL_WINDOW : frames;
+    if (frames > window)
+        status = i3d_stream_open(model, &arguments->run, &clip.shape, catcher->name, &windows,
+                                 error);
+    if (!status && windows) {
+        status = i3d_stream_run(windows, window, array_read_frames, &clip,
+                                &catcher->caught, error);
+        catcher->found = !status;
+    }
+    i3d_stream_close(windows);
+    array_close_clip(&clip);
+    return status;
+}
+
 /* Runs one network; result is the caller's. *is_probability: it comes from a Softmax. */
 static enum i3d_status run_stream(const struct arguments *arguments, int stream,
                                   struct i3d_array *result, bool *is_probability,
@@ -214,11 +256,13 @@ static enum i3d_status run_stream(const struct arguments *arguments, int stream,
     struct i3d_array *inputs = NULL;
     struct catcher catcher = { .name = arguments->value };
     enum i3d_status status = tool_read_graph(arguments->models[stream], NULL, &model, error);
-    if (!status)
-        status = load_inputs(arguments, stream, model, &inputs, error);
-    if (!status && !catcher.name)
+    if (!status && !catcher.name && model->output_count)
         catcher.name = model->outputs[0].name;
     if (!status)
+        status = run_windows(arguments, stream, model, &catcher, error);
+    if (!status && !catcher.found)
+        status = load_inputs(arguments, stream, model, &inputs, error);
+    if (!status && !catcher.found)
         status = run_model(arguments, model, inputs, &catcher, error);
     if (!status && !catcher.found) {
         status = i3d_fail(error, I3D_USAGE, "no node computes %s", catcher.name);

@@ -45,8 +45,18 @@ static enum i3d_status convolve(const struct i3d_operation *op,
 enum i3d_algorithm i3d_op_algorithm(const struct i3d_operation *op,
                                     const struct i3d_convolution_geometry *geometry)
 {
+    struct i3d_convolution_geometry whole = *geometry;
+    if (op->excerpt) {
+        /* What is right for the clip, so that excerpts give its numbers. Over sums of frames
+         * there are as many before as after. */
+        struct i3d_window *window = &whole.window.window;
+        bool alike = window->kernel[0] == 1 && window->stride[0] == 1
+            && window->in[0] == window->out[0];
+        window->in[0] = alike ? op->excerpt->clip_out : op->excerpt->clip_in;
+        window->out[0] = op->excerpt->clip_out;
+    }
     enum i3d_algorithm algorithm = op->engine == I3D_ENGINE_REFERENCE
-        ? I3D_REFERENCE : i3d_choose_algorithm(geometry);
+        ? I3D_REFERENCE : i3d_choose_algorithm(&whole);
     return op->engine == I3D_ENGINE_DIRECT && algorithm == I3D_WINOGRAD ? I3D_IM2COL : algorithm;
 }
 

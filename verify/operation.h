@@ -16,12 +16,20 @@ struct i3d_room {
     size_t bytes;
 };
 
+/* Some frames of a longer clip, as an operand with time as axis 2: how a window over time
+ * lies on them, in place of what the node and their number tell. */
+struct i3d_excerpt {
+    int64_t pad_begin, out;       /* padding ahead of them; frames to be made */
+    int64_t clip_in, clip_out;    /* of the whole clip */
+};
+
 struct i3d_operation {
     const struct i3d_node *node;
     int64_t opset;
     int variant;    /* from the operator's row */
     int threads;
     enum i3d_engine engine;
+    const struct i3d_excerpt *excerpt; /* null: the operands are whole */
     bool edge_time; /* windows over rank-5 data see the first and last frame repeated */
     size_t input_count, output_count;
     const struct i3d_array *inputs; /* dtype I3D_UNDEFINED: left out */

@@ -19,6 +19,18 @@ void i3d_widen_window(const struct i3d_window *narrow, struct i3d_window3d *wide
     }
 }
 
+/* The window over time as it lies on an excerpt. */
+static void move_window(struct i3d_window *window, const struct i3d_excerpt *excerpt)
+{
+    int64_t seen = (excerpt->out - 1) * window->stride[0]
+        + (window->kernel[0] - 1) * window->dilation[0] + 1;
+    int64_t behind = seen - excerpt->pad_begin - window->in[0];
+    window->pad_begin[0] = excerpt->pad_begin;
+    window->pad_end[0] = behind > 0 ? behind : 0;
+    window->excess[0] = 0;
+    window->out[0] = excerpt->out;
+}
+
 enum i3d_status i3d_op_window(const struct i3d_operation *op, const int64_t *kernel_dims,
                               struct i3d_window3d *window)
 {
@@ -32,6 +44,8 @@ enum i3d_status i3d_op_window(const struct i3d_operation *op, const int64_t *ker
     if (status)
         return status;
     i3d_widen_window(&resolved, window);
+    if (op->excerpt && in->rank == 5)
+        move_window(&window->window, op->excerpt);
     window->clamp_time = op->edge_time && in->rank == 5 && in->dims[2] > 0;
     return I3D_OK;
 }

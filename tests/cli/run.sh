@@ -29,6 +29,14 @@ run 'i3dconv run pair/bad.json --rgb clip.npy --flow flow.npy'
 run 'i3dconv inflate net.h5 --two-stream labels'
 run 'i3dconv inflate net.h5 --two-stream pair --stream flow'
 
+# Some frames at a time: what the whole clip gives.
+run 'i3dconv run rgb.onnx clip.npy --layout THWC --window all -o whole.npy; for frames in 3 8; do i3dconv run rgb.onnx clip.npy --layout THWC --window $frames -o windows.npy && cmp windows.npy whole.npy; done'
+run 'i3dconv run rgb.onnx clip.npy --layout THWC --window all --output Mixed_4b/Concat -o whole.npy; i3dconv run rgb.onnx clip.npy --layout THWC --window 5 --output Mixed_4b/Concat -o - | cmp - whole.npy'
+run 'i3dconv run rgb.onnx flow.onnx --rgb clip.npy --flow flow.npy --layout THWC --top 1 --window 4'
+run 'i3dconv run rgb.onnx clip.npy --layout THWC --window 0'
+run 'i3dconv run rgb.onnx clip.npy --layout THWC --window 4 --output nothing'
+run 'head -c 9633791 clip.npy >short.npy; i3dconv run rgb.onnx short.npy --layout THWC --window 4'
+
 run 'i3dconv run net.h5'
 run 'i3dconv run net.h5 last.npy'
 run 'i3dconv run net.h5 image.npy --layout NCHX'

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from common import i3dconv, refusal, require
 
 FRAMES, SIZE = 4, 20
-ALGORITHMS = {"pointwise", "winograd", "im2col", "depthwise", "reference"}
+ALGORITHMS = {"pointwise", "winograd", "im2col", "lines", "depthwise", "reference"}
 
 
 def weights(generator, name, *shape):

@@ -130,7 +130,10 @@ static void what_is_no_number_is_never_equal(void **unused)
     for (int t = 0; t < FRAMES; t++)
         values(&inflated)[t * PLANE + 3] = NAN;
     values(&flat)[3] = NAN;
-    assert_true(isnan(compare(&flat, &inflated).max_absolute));
+    i3d_difference_free(&difference);
+    difference = compare(&flat, &inflated);
+    assert_true(isnan(difference.max_absolute));
+    i3d_difference_free(&difference);
     /* equal infinities are equal, and no measure for errors elsewhere */
     for (int t = 0; t < FRAMES; t++)
         values(&inflated)[t * PLANE + 3] = INFINITY;
@@ -139,6 +142,7 @@ static void what_is_no_number_is_never_equal(void **unused)
     difference = compare(&flat, &inflated);
     assert_true(difference.max_absolute == 1 && difference.largest == 2);
     assert_int_equal(difference.worst_frame, 1);
+    i3d_difference_free(&difference);
     i3d_array_free(&flat);
     i3d_array_free(&inflated);
 }
