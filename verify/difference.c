@@ -1,6 +1,7 @@
 #include "verify/difference.h"
 
 #include "verify/array.h"
+#include "verify/kernels.h"
 #include "verify/parallel.h"
 
 #include <float.h>
@@ -15,98 +16,6 @@ struct frame_sums {
     double squares, reference_squares; /* NaN if either side has one */
 };
 
-/* Elements go through vectors; what is left of a line is filled up with zeros. */
-typedef float four __attribute__((vector_size(16)));
-typedef int32_t masks __attribute__((vector_size(16)));
-enum { LANES = 4 };
-
-/* The first count of four. */
-static inline __attribute__((always_inline)) four load(const float *from, int64_t count)
-{
-    four value = { 0 };
-    memcpy(&value, from, (size_t)count * sizeof *from);
-    return value;
-}
-
-static inline four magnitude(four value)
-{
-    return (four)((masks)value & 0x7fffffff);
-}
-
-static inline four kept_where(masks which, four value)
-{
-    return (four)((masks)value & which);
-}
-
-/* The larger ones; those of the second where either is NaN. */
-static inline four larger(four one, four other)
-{
-    masks which = one > other;
-    return (four)(((masks)one & which) | ((masks)other & ~which));
-}
-
-static inline void keep_largest(float *largest, four values)
-{
-    for (int k = 0; k < LANES; k++)
-        *largest = values[k] > *largest ? values[k] : *largest;
-}
-
-static inline double sum(four values)
-{
-    double total = 0;
-    for (int k = 0; k < LANES; k++)
-        total += (double)values[k];
-    return total;
-}
-
-static inline __attribute__((always_inline)) void add_distances(four a, four b, four *largest,
-                                                                four *squares)
-{
-    /* infinities of one sign are equal, their difference is NaN */
-    four distance = kept_where(~(a == b), magnitude(a - b));
-    *largest = larger(distance, *largest);
-    *squares += distance * distance;
-}
-
-/* Adds one line of a frame. */
-static void add_line(const float *a, const float *b, int64_t count, struct frame_sums *sums)
-{
-    four largest = { 0 }, squares = { 0 }, other_largest = { 0 }, other_squares = { 0 };
-    int64_t i = 0;
-    for (; i + 2 * LANES <= count; i += 2 * LANES) { /* two sums do not wait for each other */
-        add_distances(load(a + i, LANES), load(b + i, LANES), &largest, &squares);
-        add_distances(load(a + i + LANES, LANES), load(b + i + LANES, LANES), &other_largest,
-                      &other_squares);
-    }
-    for (; i < count; i += LANES) {
-        int64_t left = count - i < LANES ? count - i : LANES;
-        add_distances(load(a + i, left), load(b + i, left), &largest, &squares);
-    }
-    keep_largest(&sums->largest, larger(largest, other_largest));
-    sums->squares += sum(squares + other_squares);
-}
-
-static inline __attribute__((always_inline)) void add_sizes(four a, four *largest,
-                                                            four *squares)
-{
-    four size = magnitude(a), most = (four){ 0 } + FLT_MAX;
-    size = kept_where(size <= most, size); /* an error is no smaller for an infinity */
-    *largest = larger(size, *largest);
-    *squares += size * size;
-}
-
-static void measure_line(const float *a, int64_t count, struct frame_sums *sums)
-{
-    four largest = { 0 }, squares = { 0 };
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        add_sizes(load(a + i, LANES), &largest, &squares);
-    if (i < count)
-        add_sizes(load(a + i, count - i), &largest, &squares);
-    keep_largest(&sums->reference, largest);
-    sums->reference_squares += sum(squares);
-}
-
 /* A part of the arrays: some lines of some frames. */
 struct part {
     int64_t first_line, last_line, first_frame, last_frame; /* the last ones not included */
@@ -115,13 +24,15 @@ struct part {
 static void add_part(const float *flat, const float *inflated, const struct i3d_layout *layout,
                      struct part part, struct frame_sums *sums)
 {
+    const struct i3d_kernels *kernels = i3d_best_kernels();
     int64_t inner = layout->inner;
     for (int64_t o = part.first_line; o < part.last_line; o++)
         for (int64_t t = part.first_frame; t < part.last_frame; t++) {
             const float *a = flat + (layout->in_motion ? t * layout->outer + o : o) * inner;
-            add_line(a, inflated + (o * layout->frames + t) * inner, inner, &sums[t]);
+            const float *b = inflated + (o * layout->frames + t) * inner;
+            kernels->add_distances(a, b, inner, &sums[t].largest, &sums[t].squares);
             if (layout->in_motion || !t) /* the reference; one frame for all */
-                measure_line(a, inner, &sums[t]);
+                kernels->add_sizes(a, inner, &sums[t].reference, &sums[t].reference_squares);
         }
 }
 

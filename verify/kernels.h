@@ -84,6 +84,13 @@ struct i3d_kernels {
     void (*pool_rows)(const struct i3d_pool_line *pool);
     void (*pool_taps)(const struct i3d_pool_line *pool);
 
+    /* The largest of *largest and |a[i] - b[i]|, and *squares + Σ (a[i] - b[i])², NaN where a
+     * difference is NaN; equal infinities do not differ. */
+    void (*add_distances)(const float *a, const float *b, int64_t count, float *largest,
+                          double *squares);
+    /* The same for |a[i]|, where infinities and NaN count nothing. */
+    void (*add_sizes)(const float *a, int64_t count, float *largest, double *squares);
+
     /* Winograd's transforms with the points 0, 1, -1, 1/2, -2 and infinity: tiles
      * of 6×6 inputs overlap so that each makes step × step outputs, step 2 to 4.
      *

@@ -73,7 +73,10 @@ INLINE void store_part(float *to, eight value, int64_t count)
     memcpy(to, &value, (size_t)count * sizeof *to);
 }
 
-/* kernels_lines.c and kernels_winograd.c; see struct i3d_kernels. */
+/* kernels_compare.c, kernels_lines.c and kernels_winograd.c; see struct i3d_kernels. */
+void KERNEL(add_distances)(const float *a, const float *b, int64_t count, float *largest,
+                           double *squares);
+void KERNEL(add_sizes)(const float *a, int64_t count, float *largest, double *squares);
 void KERNEL(gather)(const float *from, int64_t stride, float *to, int64_t count);
 void KERNEL(gather_lines)(const float *from, int64_t from_pitch, int64_t stride, float *to,
                           int64_t count, int64_t lines);
