@@ -28,7 +28,7 @@ bool i3d_resnet_projects(const struct i3d_resnet_depth *depth, int stage, int bl
     return block == 0 && (stage > 0 || depth->bottleneck);
 }
 
-static char names[I3D_RESNET_STAGES][MOST_BLOCKS][I3D_RESNET_PARTS][24];
+static char names[I3D_RESNET_STAGES][MOST_BLOCKS][I3D_RESNET_PARTS][40];
 
 static void write_names(void)
 {
