@@ -6,285 +6,13 @@
  * convolutions the mean over the taps that reach a frame. What takes statistics over all
  * frames takes them here. Only sizes, strides and pads over time are read from the 3D
  * graph, no weight. */
-#include "verify/prover.h"
+#include "verify/motion_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static enum i3d_status no_memory(const struct i3d_motion *motion)
-{
-    return i3d_fail_memory(motion->twins->error);
-}
-
-static const struct i3d_node *flat_node(const struct i3d_motion *motion, int64_t position)
-{
-    return &motion->prover->flat.model->nodes[position];
-}
-
-static const struct i3d_node *inflated_node(const struct i3d_motion *motion, int64_t position)
-{
-    return &motion->prover->inflated.model->nodes[position];
-}
-
-/* A value on its way; name null: it could not be followed. */
-struct track {
-    const char *name;
-    int64_t frames, elements; /* by frame */
-    struct i3d_shape shape;   /* of one frame, dims[0] stands for the frames */
-};
-
-/* The batch that the 2D graph is for is one image. */
-static bool frame_shape(const struct i3d_motion *motion, const char *value,
-                        struct i3d_shape *shape)
-{
-    *shape = *i3d_shape_of(motion->prover->flat.shapes, value);
-    for (int k = 0; k < shape->rank; k++)
-        if (shape->dims[k] < 1)
-            return false;
-    return shape->rank > 0 && shape->dims[0] == 1;
-}
-
-static bool set_shape(const struct i3d_motion *motion, struct track *track, const char *value)
-{
-    if (!frame_shape(motion, value, &track->shape))
-        track->name = NULL;
-    track->elements = 1;
-    for (int k = 1; k < track->shape.rank; k++)
-        track->elements *= track->shape.dims[k];
-    return track->name;
-}
-
-/* A window over time. */
-struct span {
-    enum { SPAN_NONE, SPAN_SUM, SPAN_ONE, SPAN_MAX, SPAN_MEAN, SPAN_POWER, SPAN_SPREAD } kind;
-    int64_t taps, stride, dilation, begin, end, extra; /* extra: output padding */
-    bool counts_padding, ceil;
-    int64_t frames; /* that come out */
-    int64_t power;
-};
-
-static const char *put_weights(struct i3d_motion *motion, const struct span *span)
-{
-    struct i3d_twins *twins = motion->twins;
-    const char *name = i3d_twins_new_name(twins, "window");
-    float *weights = calloc((size_t)span->taps, sizeof *weights);
-    if (!name || !weights) {
-        free(weights);
-        return NULL;
-    }
-    for (int64_t t = 0; t < span->taps; t++) {
-        int64_t same = 0; /* taps that reach the same frames */
-        for (int64_t other = 0; other < span->taps; other++)
-            same += (t - other) * span->dilation % span->stride == 0;
-        weights[t] = span->kind == SPAN_SPREAD ? 1 / (float)same
-            : span->kind == SPAN_ONE ? t == (span->taps - 1) / 2 : 1 / (float)span->taps;
-    }
-    enum i3d_status status = i3d_model_put_floats(twins->model, name, 4,
-                                                  (int64_t[]){ 1, 1, span->taps, 1 }, weights,
-                                                  NULL);
-    free(weights);
-    return status ? NULL : name;
-}
-
-static bool set_window(struct i3d_model *model, struct i3d_node *node, const struct span *span)
-{
-    return i3d_set_ints(model, node, "strides", (int64_t[]){ span->stride, 1 }, 2)
-        && i3d_set_ints(model, node, "pads", (int64_t[]){ span->begin, 0, span->end, 0 }, 4)
-        && (span->dilation == 1
-            || i3d_set_ints(model, node, "dilations", (int64_t[]){ span->dilation, 1 }, 2));
-}
-
-/* Applies it to a value seen as one image of T × (all of a frame). */
-static enum i3d_status apply(struct i3d_motion *motion, struct track *track,
-                             const struct span *span)
-{
-    static const char *const types[] = { [SPAN_SUM] = "AveragePool", [SPAN_ONE] = "Conv",
-                                         [SPAN_MAX] = "MaxPool", [SPAN_MEAN] = "AveragePool",
-                                         [SPAN_POWER] = "LpPool", [SPAN_SPREAD] = "ConvTranspose" };
-    struct i3d_twins *twins = motion->twins;
-    if (span->kind == SPAN_NONE || !track->name)
-        return I3D_OK;
-    const char *type = types[span->kind];
-    if (span->kind == SPAN_SUM && span->dilation > 1)
-        type = "Conv"; /* pools learned to dilate late */
-    bool weighted = !strcmp(type, "Conv") || !strcmp(type, "ConvTranspose");
-    const char *image = i3d_twins_reshape(twins, track->name, 4,
-                                          (int64_t[]){ 1, 1, track->frames, track->elements });
-    const char *weights = weighted ? put_weights(motion, span) : NULL;
-    struct i3d_node *node = NULL;
-    const char *result = image && (!weighted || weights)
-        ? i3d_twins_node(twins, type, (const char *[]){ image, weights, NULL }, &node) : NULL;
-    bool good = result && set_window(twins->model, node, span)
-        && (weighted
-            || i3d_set_ints(twins->model, node, "kernel_shape", (int64_t[]){ span->taps, 1 }, 2));
-    if (good && !strcmp(type, "AveragePool"))
-        good = i3d_set_int(twins->model, node, "count_include_pad",
-                           span->kind == SPAN_SUM || span->counts_padding);
-    if (good && span->ceil)
-        good = i3d_set_int(twins->model, node, "ceil_mode", 1);
-    if (good && span->kind == SPAN_POWER)
-        good = i3d_set_int(twins->model, node, "p", span->power);
-    if (good && span->extra)
-        good = i3d_set_ints(twins->model, node, "output_padding", (int64_t[]){ span->extra, 0 }, 2);
-    track->shape.dims[0] = track->frames = span->frames;
-    if (good)
-        track->name = i3d_twins_reshape(twins, result, track->shape.rank, track->shape.dims);
-    return good && track->name ? I3D_OK : no_memory(motion);
-}
-
-/* Makes one frame of all of them. */
-static enum i3d_status mix(struct i3d_motion *motion, struct track *track, const char *op_type)
-{
-    struct i3d_node *node;
-    if (!track->name || track->frames == 1)
-        return I3D_OK;
-    bool sum = !strcmp(op_type, "ReduceSum") || i3d_opset(motion->twins->model) >= 18;
-    const char *axes = i3d_twins_ints(motion->twins, (int64_t[]){ 0 }, 1);
-    sum = !strcmp(op_type, "ReduceSum") ? i3d_opset(motion->twins->model) >= 13
-                                        : i3d_opset(motion->twins->model) >= 18;
-    track->name = axes ? i3d_twins_node(motion->twins, op_type,
-                                        (const char *[]){ track->name, sum ? axes : NULL, NULL },
-                                        &node) : NULL;
-    bool good = track->name && i3d_set_int(motion->twins->model, node, "keepdims", 1)
-        && (sum || i3d_set_ints(motion->twins->model, node, "axes", (int64_t[]){ 0 }, 1));
-    track->shape.dims[0] = track->frames = 1;
-    return good ? I3D_OK : no_memory(motion);
-}
-
-static int64_t item(const struct i3d_node *node, const char *name, int64_t fallback)
-{
-    size_t count;
-    const int64_t *values = i3d_ints(node, name, &count);
-    return count == 3 ? values[0] : fallback;
-}
-
-/* The frames of a 3D value; 1 where it has no time, 0 where that is not known. */
-static int64_t frames_in_3d(const struct i3d_motion *motion, const char *value)
-{
-    const struct i3d_frame_trace *trace = i3d_frames_of(motion->prover->frames, value);
-    return trace ? trace->frames : 0;
-}
-
-/* What a window of the 3D graph does over time; false where it is not understood. */
-static bool span_of(const struct i3d_motion *motion, const struct i3d_node *node, bool centered,
-                    struct span *span)
-{
-    const struct i3d_structure *inflated = &motion->prover->inflated;
-    const struct i3d_frame_trace *in = i3d_frames_of(motion->prover->frames, node->inputs[0]);
-    const struct i3d_shape *shape = i3d_shape_of(inflated->shapes, node->inputs[0]);
-    const struct i3d_tensor *weight = i3d_is_kernel(inflated, node)
-        ? i3d_structure_tensor(inflated, node->inputs[1]) : NULL;
-    *span = (struct span){ .kind = SPAN_NONE };
-    bool transposed = i3d_is(node, "ConvTranspose");
-    bool pool = i3d_is(node, "MaxPool") || i3d_is(node, "AveragePool") || i3d_is(node, "LpPool");
-    if (!in || !in->timed || (!pool && !transposed && !i3d_is(node, "Conv")))
-        return true;
-    size_t count;
-    const int64_t *kernel = i3d_ints(node, "kernel_shape", &count);
-    if (shape->rank != 5 || in->axis != 2 || (!pool && (!weight || weight->rank != 5))
-        || (pool && count != 3))
-        return in->axis == 0; /* frame by frame already */
-    kernel = pool ? kernel : weight->dims + 2;
-    span->taps = kernel[0];
-    span->stride = item(node, "strides", 1);
-    span->dilation = item(node, "dilations", 1);
-    span->frames = frames_in_3d(motion, node->outputs[0]);
-    span->counts_padding = i3d_int(node, "count_include_pad", 0);
-    span->ceil = i3d_int(node, "ceil_mode", 0);
-    span->power = i3d_int(node, "p", 2);
-    span->kind = i3d_is(node, "MaxPool") ? SPAN_MAX : i3d_is(node, "AveragePool") ? SPAN_MEAN
-        : i3d_is(node, "LpPool") ? SPAN_POWER : transposed ? SPAN_SPREAD
-        : centered ? SPAN_ONE : SPAN_SUM;
-    if (transposed) {
-        span->extra = item(node, "output_padding", 0);
-        span->begin = i3d_int(node, "auto_pad", 0);
-        const int64_t *pads = i3d_ints(node, "pads", &count);
-        span->begin = count == 6 ? pads[0] : 0;
-        span->end = count == 6 ? pads[3] : 0;
-        const struct i3d_attribute *auto_pad = i3d_attribute(node, "auto_pad");
-        return span->frames > 0 && !i3d_attribute(node, "output_shape")
-            && (!auto_pad || i3d_string_is(node, "auto_pad", "NOTSET"));
-    }
-    struct i3d_window window;
-    if (span->frames < 1 || i3d_resolve_window(node, 3, kernel, shape->dims + 2, &window, NULL))
-        return false;
-    span->begin = window.pad_begin[0];
-    span->end = window.pad_end[0];
-    if (span->taps == 1 && span->stride == 1 && !span->begin && !span->end)
-        span->kind = SPAN_NONE;
-    return true;
-}
-
-/* What the transparent nodes of the 3D graph between two values do over time, from the
- * origin on. */
-static enum i3d_status follow_3d(struct i3d_motion *motion, const char *from, const char *to,
-                                 struct track *track)
-{
-    if (!strcmp(from, to) || !track->name)
-        return I3D_OK;
-    const struct i3d_structure *inflated = &motion->prover->inflated;
-    int64_t producer = i3d_index_producer(inflated->index, to);
-    if (producer < 0) {
-        track->name = NULL;
-        return I3D_OK;
-    }
-    const struct i3d_node *node = inflated_node(motion, producer);
-    enum i3d_status status = node->input_count ? follow_3d(motion, from, node->inputs[0], track)
-                                               : I3D_OK;
-    if (status || !track->name)
-        return status;
-    const struct i3d_frame_trace *in = i3d_frames_of(motion->prover->frames, node->inputs[0]);
-    const struct i3d_frame_trace *out = i3d_frames_of(motion->prover->frames, node->outputs[0]);
-    struct span span;
-    if (!in || !out || (!i3d_is_transparent(inflated, node) && !i3d_is_temporal_pool(node))) {
-        track->name = NULL;
-        return I3D_OK;
-    }
-    if (in->timed && !out->timed)
-        return i3d_is(node, "ReduceMean") ? mix(motion, track, "ReduceMean")
-                                          : (track->name = NULL, I3D_OK);
-    if (i3d_is_temporal_pool(node)) {
-        if (!span_of(motion, node, false, &span))
-            track->name = NULL;
-        return track->name ? apply(motion, track, &span) : I3D_OK;
-    }
-    if (!i3d_is(node, "Pad") || in->frames == out->frames)
-        return I3D_OK;
-    /* The 2D graph pads space, this one time: the amounts of the time axis on axis 0. */
-    size_t count;
-    int known_count = 0;
-    const bool *known;
-    const int64_t *pads = i3d_ints(node, "pads", &count);
-    if (!pads && node->input_count > 1) {
-        pads = i3d_known_ints(inflated->shapes, node->inputs[1], &known_count, &known);
-        count = (size_t)known_count;
-    }
-    int rank = track->shape.rank;
-    if (!pads || count != 10 || in->axis != 2) {
-        track->name = NULL;
-        return I3D_OK;
-    }
-    int64_t amounts[2 * I3D_MAX_RANK] = { pads[2] };
-    amounts[rank] = pads[7];
-    struct i3d_node *pad;
-    const char *numbers = i3d_twins_ints(motion->twins, amounts, 2 * rank);
-    bool as_input = i3d_opset(motion->twins->model) >= 11;
-    track->name = numbers ? i3d_twins_node(motion->twins, "Pad",
-                                           (const char *[]){ track->name, as_input ? numbers : NULL,
-                                                             NULL }, &pad) : NULL;
-    const struct i3d_attribute *mode = i3d_attribute(node, "mode");
-    bool good = track->name
-        && (as_input || i3d_set_ints(motion->twins->model, pad, "pads", amounts, 2 * (size_t)rank))
-        && (!mode || i3d_set_string(motion->twins->model, pad, "mode",
-                                    i3d_string_is(node, "mode", "edge") ? "edge"
-                                    : i3d_string_is(node, "mode", "reflect") ? "reflect"
-                                                                            : "constant"));
-    track->shape.dims[0] = track->frames = out->frames;
-    return good ? I3D_OK : no_memory(motion);
-}
-
 static enum i3d_status emit(struct i3d_motion *motion, const struct i3d_node *node,
-                            struct track *first);
+                            struct i3d_track *first);
 
 /* The name of input k in the merged graph: a tensor, a value followed before, or one that
  * is computed now from those. */
@@ -297,12 +25,12 @@ static enum i3d_status operand(struct i3d_motion *motion, const char *value, con
         return I3D_OK;
     if (i3d_index_tensor(flat->index, value) >= 0) {
         *name = i3d_twins_name(motion->twins, I3D_REFERENCE, value);
-        return *name ? I3D_OK : no_memory(motion);
+        return *name ? I3D_OK : i3d_motion_no_memory(motion);
     }
     int64_t producer = i3d_index_producer(flat->index, value);
     if (!motion->names[number] && producer >= 0) {
-        const struct i3d_node *node = flat_node(motion, producer);
-        struct track none = { 0 };
+        const struct i3d_node *node = i3d_motion_flat(motion, producer);
+        struct i3d_track none = { 0 };
         if (motion->prover->pairing.nodes[producer].inflated < 0) {
             enum i3d_status status = emit(motion, node, &none);
             if (status)
@@ -324,22 +52,22 @@ static enum i3d_status renumber(struct i3d_motion *motion, const struct i3d_node
         dims[0] = -1;
         if (copy->input_count < 2) {
             return i3d_set_ints(twins->model, copy, "shape", dims, (size_t)shape->rank)
-                ? I3D_OK : no_memory(motion);
+                ? I3D_OK : i3d_motion_no_memory(motion);
         }
         copy->inputs[1] = i3d_twins_ints(twins, dims, shape->rank);
-        return copy->inputs[1] ? I3D_OK : no_memory(motion);
+        return copy->inputs[1] ? I3D_OK : i3d_motion_no_memory(motion);
     }
     if (i3d_is(node, "Resize") && copy->input_count > 3 && *copy->inputs[3]
         && !i3d_attribute(node, "axes")) {
         copy->inputs[3] = i3d_twins_ints(twins, dims, shape->rank); /* dims[0]: set by the caller */
-        return copy->inputs[3] ? I3D_OK : no_memory(motion);
+        return copy->inputs[3] ? I3D_OK : i3d_motion_no_memory(motion);
     }
     return I3D_OK;
 }
 
 /* Statistics over all frames: axis 0 goes behind the channels for that one node. */
 static enum i3d_status emit_norm(struct i3d_motion *motion, struct i3d_node *copy,
-                                 struct track *track)
+                                 struct i3d_track *track)
 {
     struct i3d_twins *twins = motion->twins;
     int64_t channels = track->shape.dims[1], rest = track->elements / channels;
@@ -350,32 +78,32 @@ static enum i3d_status emit_norm(struct i3d_motion *motion, struct i3d_node *cop
                                          (int64_t[]){ frames, channels, rest });
     name = name ? i3d_twins_node(twins, "Transpose", (const char *[]){ name, NULL }, &node) : NULL;
     if (!name || !i3d_set_ints(twins->model, node, "perm", order, 3))
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     name = i3d_twins_reshape(twins, name, 3, (int64_t[]){ 1, channels, frames * rest });
     struct i3d_node *norm = name ? i3d_model_copy_node(twins->model, copy) : NULL;
     const char *result = norm ? i3d_twins_new_name(twins, "norm") : NULL;
     if (!result)
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     norm->inputs[0] = name;
     for (size_t k = 1; k < copy->input_count; k++) {
         norm->inputs[k] = i3d_twins_name(twins, I3D_REFERENCE, copy->inputs[k]);
         if (!norm->inputs[k])
-            return no_memory(motion);
+            return i3d_motion_no_memory(motion);
     }
     norm->outputs[0] = result;
     norm->output_count = 1;
     name = i3d_twins_reshape(twins, result, 3, (int64_t[]){ channels, frames, rest });
     name = name ? i3d_twins_node(twins, "Transpose", (const char *[]){ name, NULL }, &node) : NULL;
     if (!name || !i3d_set_ints(twins->model, node, "perm", order, 3))
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     track->name = i3d_twins_reshape(twins, name, track->shape.rank, track->shape.dims);
-    return track->name ? I3D_OK : no_memory(motion);
+    return track->name ? I3D_OK : i3d_motion_no_memory(motion);
 }
 
 /* Emits a 2D node on the frames as on a batch; first, if it has a name, stands for input 0.
  * The names of its outputs are noted; they stay null where an input's is. */
 static enum i3d_status emit(struct i3d_motion *motion, const struct i3d_node *node,
-                            struct track *first)
+                            struct i3d_track *first)
 {
     const struct i3d_structure *flat = &motion->prover->flat;
     struct i3d_twins *twins = motion->twins;
@@ -395,13 +123,13 @@ static enum i3d_status emit(struct i3d_motion *motion, const struct i3d_node *no
         }
     }
     struct i3d_shape shape;
-    bool framed = node->output_count && frame_shape(motion, node->outputs[0], &shape);
+    bool framed = node->output_count && i3d_frame_shape(motion, node->outputs[0], &shape);
     bool rigid = i3d_is(node, "Reshape") || (i3d_is(node, "Resize") && node->input_count > 3);
     if (rigid && !framed && frames > 1)
         return I3D_OK; /* it merges the batch with another axis */
     struct i3d_node *copy = i3d_model_copy_node(twins->model, node);
     if (!copy)
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     for (size_t k = 0; k < node->input_count; k++)
         copy->inputs[k] = inputs[k];
     for (size_t k = 0; k < node->output_count; k++) {
@@ -410,7 +138,7 @@ static enum i3d_status emit(struct i3d_motion *motion, const struct i3d_node *no
             continue;
         copy->outputs[k] = i3d_twins_new_name(twins, node->outputs[k]);
         if (!copy->outputs[k])
-            return no_memory(motion);
+            return i3d_motion_no_memory(motion);
         motion->names[number] = copy->outputs[k];
         motion->lengths[number] = frames;
     }
@@ -423,65 +151,67 @@ static enum i3d_status emit(struct i3d_motion *motion, const struct i3d_node *no
 
 /* The 2D nodes between two values that only hand on, in order. */
 static enum i3d_status follow_2d(struct i3d_motion *motion, const char *from, const char *to,
-                                 struct track *track)
+                                 struct i3d_track *track)
 {
     const struct i3d_structure *flat = &motion->prover->flat;
     int64_t producer = i3d_index_producer(flat->index, to);
     if (!strcmp(from, to) || !track->name)
         return I3D_OK;
-    if (producer < 0 || !i3d_is_transparent(flat, flat_node(motion, producer))) {
+    if (producer < 0 || !i3d_is_transparent(flat, i3d_motion_flat(motion, producer))) {
         track->name = NULL;
         return I3D_OK;
     }
-    const struct i3d_node *node = flat_node(motion, producer);
+    const struct i3d_node *node = i3d_motion_flat(motion, producer);
     enum i3d_status status = follow_2d(motion, from, node->inputs[0], track);
     if (status || !track->name)
         return status;
     status = emit(motion, node, track);
     int64_t number = i3d_index_value(flat->index, node->outputs[0]);
     track->name = motion->names[number];
-    set_shape(motion, track, node->outputs[0]);
+    i3d_track_set_shape(motion, track, node->outputs[0]);
     track->shape.dims[0] = track->frames;
     return status;
 }
 
 /* The 2D value as an input of a layer whose 3D twin reads the other. */
 static enum i3d_status bridge(struct i3d_motion *motion, const char *flat, const char *inflated,
-                              struct track *track)
+                              struct i3d_track *track)
 {
     struct i3d_prover *prover = motion->prover;
     struct i3d_origin origin = i3d_origin_of(&prover->flat, flat);
     struct i3d_origin partner = i3d_origin_of(&prover->inflated, inflated);
-    const char *from = origin.node < 0 ? prover->flat.model->inputs[0].name
-                                       : flat_node(motion, origin.node)->outputs[origin.output];
+    const char *from = origin.node < 0
+        ? prover->flat.model->inputs[0].name
+        : i3d_motion_flat(motion, origin.node)->outputs[origin.output];
     const char *from_3d = partner.node < 0
         ? prover->inflated.model->inputs[0].name
-        : inflated_node(motion, partner.node)->outputs[partner.output];
-    *track = (struct track){ 0 };
+        : i3d_motion_inflated(motion, partner.node)->outputs[partner.output];
+    *track = (struct i3d_track){ 0 };
     if (origin.tensor || partner.tensor)
         return I3D_OK;
     /* Behind a pool over time that 2D does not have, the origin is that pool. */
     while (partner.node >= 0 && (origin.node < 0
            || prover->pairing.nodes[origin.node].inflated != partner.node)
-           && i3d_is_temporal_pool(inflated_node(motion, partner.node))) {
-        const char *before = inflated_node(motion, partner.node)->inputs[0];
+           && i3d_is_temporal_pool(i3d_motion_inflated(motion, partner.node))) {
+        const char *before = i3d_motion_inflated(motion, partner.node)->inputs[0];
         partner = i3d_origin_of(&prover->inflated, before);
-        from_3d = partner.node < 0 ? prover->inflated.model->inputs[0].name
-                                   : inflated_node(motion, partner.node)->outputs[partner.output];
+        from_3d = partner.node < 0
+            ? prover->inflated.model->inputs[0].name
+            : i3d_motion_inflated(motion, partner.node)->outputs[partner.output];
     }
     int64_t number = i3d_index_value(prover->flat.index, from);
     track->name = number < 0 ? NULL : motion->names[number];
-    if (!track->name || !set_shape(motion, track, from))
+    if (!track->name || !i3d_track_set_shape(motion, track, from))
         return I3D_OK;
     track->frames = track->shape.dims[0] = motion->lengths[number];
-    enum i3d_status status = follow_3d(motion, from_3d, inflated, track);
+    enum i3d_status status = i3d_track_follow(motion, from_3d, inflated, track);
     return status ? status : follow_2d(motion, from, flat, track);
 }
 
 const char *i3d_motion_bridge(struct i3d_motion *motion, const char *flat, const char *inflated,
                               int64_t *length)
 {
-    struct track track;
+    struct i3d_track track;
     if (bridge(motion, flat, inflated, &track))
         return NULL;
     *length = track.frames;
@@ -506,7 +236,7 @@ static const char *counterpart(const struct i3d_motion *motion, const struct i3d
 
 /* The 2D bias goes behind the window: zeros beyond the ends have none. */
 static enum i3d_status add_bias(struct i3d_motion *motion, const struct i3d_node *node,
-                                struct track *track)
+                                struct i3d_track *track)
 {
     const struct i3d_structure *flat = &motion->prover->flat;
     const struct i3d_tensor *bias =
@@ -519,12 +249,12 @@ static enum i3d_status add_bias(struct i3d_motion *motion, const struct i3d_node
         name = i3d_twins_reshape(motion->twins, name, track->shape.rank, dims);
     track->name = name ? i3d_twins_node(motion->twins, "Add",
                                         (const char *[]){ track->name, name, NULL }, NULL) : NULL;
-    return track->name ? I3D_OK : no_memory(motion);
+    return track->name ? I3D_OK : i3d_motion_no_memory(motion);
 }
 
 /* A resampling of time, as the 3D node has it. */
 static enum i3d_status resample(struct i3d_motion *motion, const struct i3d_node *other,
-                                struct track *track, int64_t frames)
+                                struct i3d_track *track, int64_t frames)
 {
     struct i3d_twins *twins = motion->twins;
     if (!track->name || frames == track->frames)
@@ -537,7 +267,7 @@ static enum i3d_status resample(struct i3d_motion *motion, const struct i3d_node
     const char *name = node ? i3d_twins_new_name(twins, "resampled") : NULL;
     const char **inputs = i3d_arena_alloc(twins->model->arena, 4, sizeof *inputs);
     if (!name || !inputs)
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     bool early = i3d_is(other, "Upsample") || i3d_opset(twins->model) < 11;
     i3d_drop_attribute(node, "axes");
     i3d_drop_attribute(node, "scales");
@@ -552,15 +282,15 @@ static enum i3d_status resample(struct i3d_motion *motion, const struct i3d_node
         node->input_count = 2;
         if (!inputs[1] || i3d_model_put_floats(twins->model, inputs[1], 1, (int64_t[]){ 4 }, scales,
                                                NULL))
-            return no_memory(motion);
+            return i3d_motion_no_memory(motion);
     }
     node->outputs[0] = name;
     track->shape.dims[0] = track->frames = frames;
     track->name = i3d_twins_reshape(twins, name, track->shape.rank, track->shape.dims);
-    return track->name ? I3D_OK : no_memory(motion);
+    return track->name ? I3D_OK : i3d_motion_no_memory(motion);
 }
 
-static void note(struct i3d_motion *motion, const char *value, const struct track *track)
+static void note(struct i3d_motion *motion, const char *value, const struct i3d_track *track)
 {
     int64_t number = i3d_index_value(motion->prover->flat.index, value);
     if (number < 0)
@@ -588,18 +318,20 @@ static const char *mixing(const struct i3d_node *node)
 
 /* Emits a kernel (without its bias), its window over time, then the bias. */
 static enum i3d_status emit_kernel(struct i3d_motion *motion, int64_t flat, int64_t inflated,
-                                   bool centered, struct track *track)
+                                   bool centered, struct i3d_track *track)
 {
-    const struct i3d_node *node = flat_node(motion, flat), *other = inflated_node(motion, inflated);
-    struct span span;
+    const struct i3d_node *node = i3d_motion_flat(motion, flat);
+    const struct i3d_node *other = i3d_motion_inflated(motion, inflated);
+    struct i3d_span span;
     enum i3d_status status = bridge(motion, node->inputs[0], other->inputs[0], track);
     if (status || !track->name)
         return status;
-    if (!span_of(motion, other, centered, &span)) {
+    if (!i3d_span_of(motion, other, centered, &span)) {
         track->name = NULL;
         return I3D_OK;
     }
-    bool windowed = span.kind != SPAN_NONE && (i3d_is(node, "Conv") || i3d_is(node, "ConvTranspose"));
+    bool windowed = span.kind != SPAN_NONE
+        && (i3d_is(node, "Conv") || i3d_is(node, "ConvTranspose"));
     if (span.kind != SPAN_NONE && !windowed)
         track->name = NULL;
     struct i3d_node bare = *node;
@@ -611,11 +343,11 @@ static enum i3d_status emit_kernel(struct i3d_motion *motion, int64_t flat, int6
     int64_t number = i3d_index_value(motion->prover->flat.index, node->outputs[0]);
     track->name = track->name && number >= 0 ? motion->names[number] : NULL;
     track->frames = frames;
-    if (status || !track->name || !set_shape(motion, track, node->outputs[0]))
+    if (status || !track->name || !i3d_track_set_shape(motion, track, node->outputs[0]))
         return status;
     track->shape.dims[0] = frames;
     if (windowed)
-        status = apply(motion, track, &span);
+        status = i3d_track_window(motion, track, &span);
     if (!status && windowed)
         status = add_bias(motion, node, track);
     note(motion, node->outputs[0], track);
@@ -624,16 +356,17 @@ static enum i3d_status emit_kernel(struct i3d_motion *motion, int64_t flat, int6
 
 /* A layer that is no kernel: the 2D node on each frame, then what the 3D one does over time. */
 static enum i3d_status emit_layer(struct i3d_motion *motion, int64_t flat, int64_t inflated,
-                                  struct track *track)
+                                  struct i3d_track *track)
 {
     struct i3d_prover *prover = motion->prover;
-    const struct i3d_node *node = flat_node(motion, flat), *other = inflated_node(motion, inflated);
+    const struct i3d_node *node = i3d_motion_flat(motion, flat);
+    const struct i3d_node *other = i3d_motion_inflated(motion, inflated);
     const struct i3d_frame_trace *in = i3d_frames_of(prover->frames, other->inputs[0]);
     const struct i3d_frame_trace *out = i3d_frames_of(prover->frames, other->outputs[0]);
     size_t data = i3d_data_inputs(&prover->flat, node);
     enum i3d_status status = I3D_OK;
     struct i3d_node local = *node;
-    struct track first = { 0 };
+    struct i3d_track first = { 0 };
     int64_t frames = 1;
     bool followed = in && out;
     /* Other operands, under the names that they have as this layer's input. */
@@ -647,7 +380,7 @@ static enum i3d_status emit_layer(struct i3d_motion *motion, int64_t flat, int64
         lengths[k] = number < 0 ? 0 : motion->lengths[number];
         if (number < 0 || i3d_index_tensor(prover->flat.index, node->inputs[k]) >= 0)
             continue;
-        struct track operand;
+        struct i3d_track operand;
         status = bridge(motion, node->inputs[k], counterpart(motion, node, other, k), &operand);
         if (status)
             return status;
@@ -660,14 +393,14 @@ static enum i3d_status emit_layer(struct i3d_motion *motion, int64_t flat, int64
     int64_t number = i3d_index_value(prover->flat.index, node->outputs[0]);
     bool norm = i3d_is(node, "InstanceNormalization") || i3d_is(node, "GroupNormalization");
     const char *reduction = mixing(other);
-    struct span span = { .kind = SPAN_NONE };
-    followed = followed && span_of(motion, other, false, &span);
+    struct i3d_span span = { .kind = SPAN_NONE };
+    followed = followed && i3d_span_of(motion, other, false, &span);
     if (followed && norm && frames > 1) {
         *track = first;
         status = emit_norm(motion, &local, track);
     } else if (followed) {
         status = emit(motion, &local, &first);
-        *track = (struct track){ .name = motion->names[number], .frames = frames };
+        *track = (struct i3d_track){ .name = motion->names[number], .frames = frames };
     }
     for (size_t k = 0; k < data; k++) {
         int64_t position = i3d_index_value(prover->flat.index, node->inputs[k]);
@@ -676,16 +409,17 @@ static enum i3d_status emit_layer(struct i3d_motion *motion, int64_t flat, int64
             motion->lengths[position] = lengths[k];
         }
     }
-    if (status || !followed || !track->name || !set_shape(motion, track, node->outputs[0])) {
-        *track = (struct track){ 0 };
+    if (status || !followed || !track->name
+        || !i3d_track_set_shape(motion, track, node->outputs[0])) {
+        *track = (struct i3d_track){ 0 };
         note(motion, node->outputs[0], track);
         return status;
     }
     track->shape.dims[0] = track->frames;
-    status = apply(motion, track, &span);
+    status = i3d_track_window(motion, track, &span);
     if (!status && span.kind == SPAN_NONE && in->timed && !out->timed) {
         if (reduction)
-            status = mix(motion, track, reduction);
+            status = i3d_track_mix(motion, track, reduction);
         else if (track->frames > 1)
             track->name = NULL;
     } else if (!status && (i3d_is(other, "Resize") || i3d_is(other, "Upsample"))) {
@@ -704,12 +438,12 @@ enum i3d_status i3d_motion_node(struct i3d_motion *motion, int64_t inflated)
     if (flat < 0)
         return I3D_OK;
     const struct i3d_node_pair *pair = &prover->pairing.nodes[flat];
-    struct track track = { 0 };
+    struct i3d_track track = { 0 };
     bool centered = false;
     for (size_t i = 0; i < prover->count; i++)
         if (prover->entries[i].node == flat)
             centered = prover->proof->layers[i].centered;
-    if (!pair->folded && i3d_is_kernel(&prover->flat, flat_node(motion, flat)))
+    if (!pair->folded && i3d_is_kernel(&prover->flat, i3d_motion_flat(motion, flat)))
         return emit_kernel(motion, flat, inflated, centered, &track);
     if (!pair->folded)
         return emit_layer(motion, flat, inflated, &track);
@@ -718,10 +452,10 @@ enum i3d_status i3d_motion_node(struct i3d_motion *motion, int64_t inflated)
     if (status || pair->flat_kernel == flat)
         return status;
     /* The BatchNormalization over it, if it is the 2D graph that has one. */
-    const struct i3d_node *norm = flat_node(motion, flat);
+    const struct i3d_node *norm = i3d_motion_flat(motion, flat);
     int64_t number = i3d_index_value(prover->flat.index, norm->outputs[0]), frames = track.frames;
     if (track.name)
-        status = follow_2d(motion, flat_node(motion, pair->flat_kernel)->outputs[0],
+        status = follow_2d(motion, i3d_motion_flat(motion, pair->flat_kernel)->outputs[0],
                            norm->inputs[0], &track);
     if (!status && track.name)
         status = emit(motion, norm, &track);
@@ -738,7 +472,7 @@ enum i3d_status i3d_motion_open(struct i3d_motion *motion, struct i3d_prover *pr
                                    .names = calloc(count, sizeof *motion->names),
                                    .lengths = calloc(count, sizeof *motion->lengths) };
     if (!motion->names || !motion->lengths)
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     /* N×C×T×H×W to T×C×H×W */
     const struct i3d_model *model = prover->inflated.model;
     bool last = model->time_axis == 1;
@@ -772,7 +506,7 @@ enum i3d_status i3d_motion_open(struct i3d_motion *motion, struct i3d_prover *pr
         name = i3d_twins_reshape(twins, name, 4, dims);
     int64_t number = i3d_index_value(prover->flat.index, prover->flat.model->inputs[0].name);
     if (!name || number < 0)
-        return no_memory(motion);
+        return i3d_motion_no_memory(motion);
     motion->names[number] = name;
     motion->lengths[number] = prover->boring.frames;
     return I3D_OK;
