@@ -426,6 +426,29 @@ def shapes_dropped(model):
     del model.proto.graph.value_info[:]
 
 
+def reshape_to(shape):
+    """A Reshape in the place of Flatten."""
+    def reshape(model):
+        node = model.node("features")
+        node.op_type = "Reshape"
+        del node.attribute[:]
+        node.input.append("features.shape")
+        if shape:
+            model.tensors["features.shape"] = numpy.array(shape, "i8")
+            return
+        # As exporters write x.view(x.size(0), -1)
+        model.tensors["zero"] = numpy.array([0], "i8")
+        model.tensors["rest"] = numpy.array([-1], "i8")
+        position = list(model.proto.graph.node).index(node)
+        for made in (helper.make_node("Shape", [node.input[0]], ["size"], name="size"),
+                     helper.make_node("Gather", ["size", "zero"], ["batch"], name="batch"),
+                     helper.make_node("Concat", ["batch", "rest"], ["features.shape"], axis=0,
+                                      name="features.shape")):
+            model.proto.graph.node.insert(position, made)
+            position += 1
+    return reshape
+
+
 HARMLESS = {
     "nodes and values renamed": renamed, "weights renamed": weights_renamed,
     "initializers reordered": reordered, "BatchNorm folded everywhere": all_folded,
@@ -442,14 +465,24 @@ HARMLESS = {
     "weights from Constant nodes": constants, "Softmax behind the logits": softmax_behind,
     "a bias of zeros": zero_bias, "no metadata": no_metadata, "doc strings": documented,
     "no declared shapes": shapes_dropped,
+    "a shape that is computed": reshape_to(None), "the shape as a constant": reshape_to([1, 12]),
+    "the shape with a -1": reshape_to([-1, 12]),
 }
+
+
+def inception(work):
+    """A network that the codebases have names for."""
+    if not (work / "i3d.onnx").exists():
+        i3dconv("zoo", "synth", "inception_v1", "--seed", SEED, "-o", work / "inception.onnx")
+        i3dconv("inflate", work / "inception.onnx", "-o", work / "i3d.onnx")
+    return work / "i3d.onnx"
 
 
 def test_harmless_changes_pass(work):
     flat, files = inflate(work)
     count, passed = 0, 0
 
-    def check(kind, dtype, path):
+    def check(kind, dtype, path, flat=flat):
         nonlocal count, passed
         code, where, reason, _ = prove(flat, path, "--motion", "--as-deployed")
         count += 1
@@ -467,6 +500,13 @@ def test_harmless_changes_pass(work):
         check(f"converted to {dtype}", dtype, work / "other.onnx")
     i3dconv("convert", files["float32"], "-o", work / "other.safetensors", quiet=True)
     check("container: safetensors", "float32", work / "other.safetensors")
+    for dialect, container in (("pytorch-i3d", "pt"), ("keras-i3d", "h5"), ("sonnet", "npz"),
+                               ("hassony2-i3d", "safetensors")):
+        network = inception(work)
+        i3dconv("convert", network, "-o", work / f"named.{container}", "--dialect", dialect,
+                quiet=True)
+        check(f"dialect: {dialect} in {container}", "float32", work / f"named.{container}",
+              work / "inception.onnx")
     for options in (["--init", "center"], ["--temporal-padding", "edge", "--frames", FRAMES],
                     ["--stream", "flow"], ["--in-channels", 1], ["--recipe", "keep-frames"],
                     ["--recipe", "framewise"], ["--set", "middle=5"]):
