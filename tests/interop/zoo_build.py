@@ -141,15 +141,22 @@ def wait_for_products(build, folder, count):
         time.sleep(0.001)
 
 
+def finished_products(folder):
+    """When each product was written whose sidecar, which comes last, is there too."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("[!.]*.onnx")
+            if path.with_name(path.name + ".json").exists()}
+
+
 def test_killed_at_twenty_moments(work):
     """Each kill lands in the middle: the build runs, has made something new, and has more to
-    make."""
+    make. What was finished is not made again."""
     manifest, _ = make_zoo(work)
     folder = work / "killed"
     chance = random.Random(3)
     command = [I3DCONV, "zoo", "build", str(manifest), "--out", str(folder), "--keep-going",
                "--quiet", *PROOF]
     half_done = count = 0
+    finished = {}
     for _ in range(20):
         build = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_products(build, folder, count + chance.randint(1, 7))
@@ -157,12 +164,16 @@ def test_killed_at_twenty_moments(work):
         build.send_signal(signal.SIGKILL)
         require(build.wait() == -signal.SIGKILL, "the build had ended before the kill")
         before, count = count, len(products_of(folder))
+        now = finished_products(folder)
+        require(finished.items() <= now.items(), "something was made again")
+        finished = now
         half_done += any(folder.rglob(".unverified-*"))
         print("#", count, "products")
         require(before < count < 190, f"killed where {count} products of 190 were made")
     print("#", half_done, "kills left a product half done")
     done = subprocess.run(command, stdout=subprocess.DEVNULL)
     require(done.returncode == 1, f"exit {done.returncode}")
+    require(finished.items() <= finished_products(folder).items(), "something was made again")
     require(products_of(folder) == products_of(work / "whole"), "products differ")
     left = [path for path in folder.rglob(".*") if path.name != ".lock"]
     require(not left, f"left behind: {left}")
