@@ -65,6 +65,13 @@ static bool read_value(int option, const char *value, struct arguments *argument
     }
 }
 
+static const char *name_of(const struct option *options, int value)
+{
+    while (options->name && options->val != value)
+        options++;
+    return options->name;
+}
+
 static int read_arguments(const char *command, int argc, char **argv,
                           struct arguments *arguments)
 {
@@ -99,7 +106,8 @@ static int read_arguments(const char *command, int argc, char **argv,
         case '?': return tool_usage(command, "wrong option %s", argv[optind - 1]);
         default:
             if (!read_value(option, optarg, arguments))
-                return tool_usage(command, "an option does not take %s", optarg);
+                return tool_usage(command, "--%s does not take %s", name_of(options, option),
+                                  optarg);
         }
     }
     if (!arguments->build.product.folder)

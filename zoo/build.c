@@ -49,6 +49,8 @@ enum i3d_status i3d_build_plan(const struct i3d_manifest *manifest,
         if (is_wanted(&build->products[i], options->only))
             build->jobs[build->job_count++].product = &build->products[i];
     build->counts[I3D_JOB_WAITING] = build->job_count;
+    if (!status && options->only && !build->job_count)
+        status = i3d_fail(error, I3D_USAGE, "no product matches %s", options->only);
     if (!status && !(build->running = calloc((size_t)options->workers + 1, sizeof *build->running)))
         status = i3d_fail_memory(error);
     if (status)

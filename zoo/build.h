@@ -47,7 +47,8 @@ struct i3d_build {
     double started;
 };
 
-/* Lists the jobs; nothing runs yet. Free with i3d_build_free. */
+/* Lists the jobs; nothing runs yet. Free with i3d_build_free. I3D_USAGE where options.only
+ * leaves none. */
 enum i3d_status i3d_build_plan(const struct i3d_manifest *manifest,
                                const struct i3d_build_options *options, struct i3d_build **build,
                                struct i3d_error *error);

@@ -22,6 +22,8 @@ run 'i3dconv zoo show zoo/zoo.json third'
 run 'i3dconv zoo check zoo/zoo.json'
 run 'i3dconv zoo build zoo/zoo.json --out out --dry-run'
 run 'i3dconv zoo build zoo/zoo.json --out "a folder" --print-commands --only "*flow*"'
+run 'i3dconv zoo build zoo/zoo.json --out "a folder" --only nothing'
+run 'i3dconv zoo build zoo/zoo.json --out "a folder" -j 0'
 run 'printf x >>zoo/second.onnx; rm zoo/first.safetensors; i3dconv zoo check zoo/zoo.json'
 
 entry() {
