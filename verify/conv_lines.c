@@ -66,7 +66,7 @@ static double cost_of_task(const struct cut *cut, const struct i3d_window *windo
 
 /* The blocks and slices that keep so many threads busy for the shortest time. */
 static void cut_for_threads(struct cut *cut, const struct i3d_convolution_geometry *geometry,
-                              const struct i3d_panels *panels, int threads)
+                            const struct i3d_panels *panels, int threads)
 {
     const struct i3d_window *window = &geometry->window.window;
     int64_t planes = geometry->batch * geometry->groups * window->out[0] * cut->across;

@@ -39,12 +39,14 @@ static void cut_for_threads(const struct i3d_convolution *convolution, int64_t p
     int64_t columns = convolution->kernels->columns;
     int64_t least_tiles = FEWEST_COLUMNS > columns ? FEWEST_COLUMNS / columns : 1;
     int64_t most_blocks = (cut->tiles + least_tiles - 1) / least_tiles;
-    int64_t panels = i3d_panel_count(&convolution->panels), all_rows = i3d_panel_first_row(&convolution->panels, panels);
+    int64_t panels = i3d_panel_count(&convolution->panels);
+    int64_t all_rows = i3d_panel_first_row(&convolution->panels, panels);
     double best = -1;
     if (most_blocks > fewest_blocks + 4 * threads)
         most_blocks = fewest_blocks + 4 * threads;
     for (int64_t slices = 1; slices <= threads && slices <= panels; slices++) {
-        for (int64_t blocks = fewest_blocks; blocks <= most_blocks || blocks == fewest_blocks; blocks++) {
+        for (int64_t blocks = fewest_blocks; blocks <= most_blocks || blocks == fewest_blocks;
+             blocks++) {
             int64_t rounds = (planes * blocks * slices + threads - 1) / threads;
             int64_t tiles = (cut->tiles + blocks - 1) / blocks;
             double cost = cost_of_task(convolution, tiles, (all_rows + slices - 1) / slices);
